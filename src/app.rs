@@ -1,0 +1,1 @@
+//! The composition root: a checked configuration becomes a running gateway.

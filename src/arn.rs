@@ -1,0 +1,1 @@
+//! Amazon Resource Names, as far as a gateway writes and reads them.

@@ -1,0 +1,182 @@
+//! Time as a value. Nothing else in the crate asks the operating system what time it is.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use time::{
+    OffsetDateTime, PrimitiveDateTime,
+    format_description::{BorrowedFormatItem, well_known::Rfc2822, well_known::Rfc3339},
+    macros::format_description,
+};
+
+/// A point in time in whole seconds since the Unix epoch, UTC: the resolution of every SigV4 and STS date.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// `YYYYMMDDTHHMMSSZ`, the form of `X-Amz-Date`.
+const AMZ_DATE: &[BorrowedFormatItem<'static>] =
+    format_description!("[year][month][day]T[hour][minute][second]Z");
+
+/// The last second of the year 9999, the end of what the wire formats can write.
+const MAX_UNIX: i64 = 253_402_300_799;
+
+impl Timestamp {
+    /// Seconds outside the years 1970 to 9999 are brought to the nearest end, so that every value can be written.
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.clamp(0, MAX_UNIX))
+    }
+
+    pub fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// Reads `YYYYMMDDTHHMMSSZ` and nothing else (SigV4, `X-Amz-Date`).
+    pub fn parse_amz_date(text: &str) -> Option<Self> {
+        // The `time` parser would take a sign before the year.
+        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z') {
+            return None;
+        }
+        let parsed = PrimitiveDateTime::parse(text, AMZ_DATE).ok()?;
+        Self::in_range(parsed.assume_utc())
+    }
+
+    /// Reads the `Date` header's form (RFC 9110 IMF-fixdate), which SigV4 allows in place of `x-amz-date`.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        Self::in_range(OffsetDateTime::parse(text, &Rfc2822).ok()?)
+    }
+
+    /// Reads RFC 3339, as POST policies and XML bodies write dates.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        Self::in_range(OffsetDateTime::parse(text, &Rfc3339).ok()?)
+    }
+
+    /// `YYYYMMDDTHHMMSSZ`.
+    pub fn amz_date(self) -> String {
+        self.to_offset().format(AMZ_DATE).unwrap_or_default()
+    }
+
+    /// `YYYYMMDD`, the date of a credential scope.
+    pub fn scope_date(self) -> String {
+        let mut date = self.amz_date();
+        date.truncate(8);
+        date
+    }
+
+    /// `2026-11-23T18:26:00Z`.
+    pub fn rfc3339(self) -> String {
+        self.to_offset().format(&Rfc3339).unwrap_or_default()
+    }
+
+    pub fn plus(self, duration: Duration) -> Self {
+        let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Self::from_unix(self.0.saturating_add(seconds))
+    }
+
+    pub fn minus(self, duration: Duration) -> Self {
+        let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Self::from_unix(self.0.saturating_sub(seconds))
+    }
+
+    /// How far two times lie apart, whichever is first.
+    pub fn distance(self, other: Self) -> Duration {
+        Duration::from_secs(self.0.abs_diff(other.0))
+    }
+
+    pub fn system_time(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.0.unsigned_abs())
+    }
+
+    fn in_range(at: OffsetDateTime) -> Option<Self> {
+        let unix = at.unix_timestamp();
+        (0..=MAX_UNIX).contains(&unix).then_some(Self(unix))
+    }
+
+    fn to_offset(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(self.0).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rfc3339())
+    }
+}
+
+/// Where the time comes from: the system in production, a hand-turned clock in tests.
+pub trait Clock: Send + Sync + fmt::Debug {
+    fn now(&self) -> Timestamp;
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_unix(i64::try_from(since_epoch.as_secs()).unwrap_or(MAX_UNIX))
+    }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    pub fn at(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.unix()))
+    }
+
+    pub fn set(&self, to: Timestamp) {
+        self.0.store(to.unix(), Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.set(self.now().plus(by));
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amz_date_is_read_and_written_unchanged() {
+        let at = Timestamp::parse_amz_date("20130524T000000Z").unwrap();
+        assert_eq!(at.unix(), 1_369_353_600);
+        assert_eq!(at.amz_date(), "20130524T000000Z");
+        assert_eq!(at.scope_date(), "20130524");
+        assert_eq!(at.rfc3339(), "2013-05-24T00:00:00Z");
+    }
+
+    #[test]
+    fn other_spellings_of_an_amz_date_are_refused() {
+        for odd in [
+            "",
+            "20130524",
+            "20130524T000000",
+            "2013-05-24T00:00:00Z",
+            "+0130524T000000Z",
+            "20130524t000000z",
+            "20131324T000000Z",
+            "20130524T000060Z",
+        ] {
+            assert_eq!(Timestamp::parse_amz_date(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_date_header_is_read_in_its_http_form() {
+        let at = Timestamp::parse_http_date("Fri, 24 May 2013 00:00:00 GMT").unwrap();
+        assert_eq!(at.unix(), 1_369_353_600);
+    }
+}

@@ -1,0 +1,1 @@
+//! `daypass demo`: an embedded backend and a guided tour.

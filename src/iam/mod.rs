@@ -1,0 +1,1 @@
+//! The policy language of AWS IAM: compiled when loaded, evaluated per request.

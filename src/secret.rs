@@ -1,0 +1,114 @@
+//! Values that must not be printed, and the names that may.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+/// An access key id: public, printed in logs and answers, the name of a key pair.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccessKeyId(Arc<str>);
+
+impl AccessKeyId {
+    pub fn new(id: impl Into<Arc<str>>) -> Self {
+        Self(id.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for AccessKeyId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for AccessKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+/// The secret half of a key pair. No `Display`; `Debug` is redacted; wiped on drop; compared in constant time.
+#[derive(Clone)]
+pub struct SecretAccessKey(SecretString);
+
+impl SecretAccessKey {
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(SecretString::from(secret.into()))
+    }
+
+    /// The one way to the text, loud on purpose: for key derivation, sealing, and the STS answer.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl PartialEq for SecretAccessKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().as_bytes().ct_eq(other.expose().as_bytes()).into()
+    }
+}
+
+impl Eq for SecretAccessKey {}
+
+impl fmt::Debug for SecretAccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretAccessKey([redacted])")
+    }
+}
+
+/// A session token as the client holds it: whoever has it and the secret is the session, so it prints as little as the secret.
+#[derive(Clone)]
+pub struct SessionToken(SecretString);
+
+impl SessionToken {
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(SecretString::from(token.into()))
+    }
+
+    /// The one way to the text: for opening, comparing, and the STS answer.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether `presented` is this token, in time that does not depend on where they differ.
+    pub fn is(&self, presented: &str) -> bool {
+        self.expose().as_bytes().ct_eq(presented.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_a_secret_shows_nothing_of_it() {
+        let secret = SecretAccessKey::new("wJalrXUtnFEMI");
+        let token = SessionToken::new("FwoGZXIvYXdzEBY");
+        let printed = format!("{secret:?} {token:?} {:#?}", (&secret, &token));
+        assert!(!printed.contains("wJalr") && !printed.contains("FwoG"), "{printed}");
+        assert!(printed.contains("[redacted]"));
+    }
+
+    #[test]
+    fn a_token_is_only_itself() {
+        let token = SessionToken::new("abc");
+        assert!(token.is("abc"));
+        assert!(!token.is("abd") && !token.is("ab") && !token.is(""));
+    }
+}

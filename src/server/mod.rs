@@ -1,0 +1,1 @@
+//! The listener: connections, TLS, limits, timeouts, drain.

@@ -1,0 +1,1 @@
+//! Tests of Daypass with the AWS SDK for Rust live in `tests/`.
