@@ -1,1 +1,107 @@
 //! Amazon Resource Names, as far as a gateway writes and reads them.
+
+use std::fmt;
+
+/// Twelve digits, as AWS writes an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountId(String);
+
+impl AccountId {
+    pub fn parse(text: &str) -> Option<Self> {
+        (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn user(&self, name: &str) -> String {
+        format!("arn:aws:iam::{self}:user/{name}")
+    }
+
+    pub fn role(&self, name: &str) -> String {
+        format!("arn:aws:iam::{self}:role/{name}")
+    }
+
+    pub fn assumed_role(&self, role: &str, session_name: &str) -> String {
+        format!("arn:aws:sts::{self}:assumed-role/{role}/{session_name}")
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `RoleArn` of an STS request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoleArn<'a> {
+    /// `arn:aws:iam::<account>:role/<path and name>`
+    Role { account: &'a str, name: &'a str },
+    /// Six fields with another partition or service, as MinIO's clients send for lack of a better one.
+    Foreign,
+}
+
+impl<'a> RoleArn<'a> {
+    /// `None`: no ARN at all.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut fields = text.splitn(6, ':');
+        let fields: [&str; 6] = std::array::from_fn(|_| fields.next().unwrap_or_default());
+        let [arn, partition, service, region, account, resource] = fields;
+        if arn != "arn" || partition.is_empty() || service.is_empty() || resource.is_empty() {
+            return None;
+        }
+        match resource.strip_prefix("role/") {
+            Some(name) if partition == "aws" && service == "iam" && region.is_empty() && !name.is_empty() => {
+                Some(Self::Role { account, name })
+            }
+            _ => Some(Self::Foreign),
+        }
+    }
+}
+
+/// The ARN of a bucket.
+pub fn bucket(name: &str) -> String {
+    format!("arn:aws:s3:::{name}")
+}
+
+/// The ARN of an object.
+pub fn object(bucket: &str, key: &str) -> String {
+    format!("arn:aws:s3:::{bucket}/{key}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_arn_names_an_account_and_a_role() {
+        assert_eq!(
+            RoleArn::parse("arn:aws:iam::000000000000:role/team/analyst"),
+            Some(RoleArn::Role { account: "000000000000", name: "team/analyst" })
+        );
+    }
+
+    #[test]
+    fn placeholders_of_minio_clients_are_arns_of_something_else() {
+        for foreign in ["arn:minio:iam:::role/dummy-internal", "arn:xxx:xxx:xxx:xxxx:role/x", "arn:aws:iam::1:user/x"] {
+            assert_eq!(RoleArn::parse(foreign), Some(RoleArn::Foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_no_arns() {
+        for text in ["", "role/x", "arn:aws:iam", "arn:aws:iam::1:", "ARN:aws:iam::1:role/x"] {
+            assert_eq!(RoleArn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_account_has_twelve_digits() {
+        assert!(AccountId::parse("123456789012").is_some());
+        for text in ["", "12345678901", "1234567890123", "12345678901a"] {
+            assert!(AccountId::parse(text).is_none(), "{text}");
+        }
+    }
+}

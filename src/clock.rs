@@ -25,11 +25,15 @@ const MAX_UNIX: i64 = 253_402_300_799;
 
 impl Timestamp {
     /// Seconds outside the years 1970 to 9999 are brought to the nearest end, so that every value can be written.
-    pub fn from_unix(seconds: i64) -> Self {
-        Self(seconds.clamp(0, MAX_UNIX))
+    pub const fn from_unix(seconds: i64) -> Self {
+        match seconds {
+            ..0 => Self(0),
+            0..=MAX_UNIX => Self(seconds),
+            _ => Self(MAX_UNIX),
+        }
     }
 
-    pub fn unix(self) -> i64 {
+    pub const fn unix(self) -> i64 {
         self.0
     }
 

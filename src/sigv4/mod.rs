@@ -1,1 +1,29 @@
-//! Signature Version 4, both directions: parsing, canonical request, verification, chunked bodies. Pure.
+//! Signature Version 4, both directions: parsing, canonical request, verification, chunked bodies. Pure: no I/O, and
+//! the time is an argument.
+//!
+//! The specification is AWS's "Authenticating Requests (AWS Signature Version 4)" of the S3 API reference. The
+//! cryptography is `aws-sigv4`'s; the canonical request is ours, because one that verifies must read what the client
+//! sent, byte by byte, and not what a library would have built.
+
+mod authorization;
+mod canonical;
+mod chunked;
+mod encoding;
+mod error;
+mod key;
+mod outbound;
+mod payload;
+mod presigned;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    chunked::{ChunkError, ChunkSigner, ChunkedDecoder, ChunkedEncoder, Trailers},
+    encoding::{EncodingError, decode_path, decode_query, encode_component, encode_path},
+    error::{Error, Mismatch},
+    key::{CredentialScope, SigningKey},
+    outbound::{OutboundHead, SignedOutbound, sign},
+    payload::PayloadHash,
+    request::{Mechanism, RequestHead, Rules, SignedRequest, VerifiedSignature},
+};

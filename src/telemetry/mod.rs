@@ -1,1 +1,3 @@
 //! What operators see: logs.
+
+pub mod log;

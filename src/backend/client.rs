@@ -1,0 +1,162 @@
+//! The connection pool to the backend: HTTP/1.1, keep-alive, a limit on every phase.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use tokio::time::Instant;
+
+use super::body::OutboundBody;
+
+/// Limits on the phases of an exchange with the backend.
+#[derive(Debug, Clone)]
+pub struct Timeouts {
+    pub connect: Duration,
+    /// From the last byte that moved until the head of the reply.
+    pub first_byte: Duration,
+    /// How long a pooled connection may stay unused; shorter than what backends allow.
+    pub pool_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            first_byte: Duration::from_secs(60),
+            pool_idle: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    #[error("no connection to the backend")]
+    Connect(#[source] hyper_util::client::legacy::Error),
+    #[error("the backend did not answer in time")]
+    FirstByte,
+    #[error("the exchange with the backend broke off")]
+    Broken(#[source] hyper_util::client::legacy::Error),
+}
+
+/// The pool.
+#[derive(Clone)]
+pub(super) struct Pool {
+    client: Client<HttpsConnector<HttpConnector>, OutboundBody>,
+    timeouts: Timeouts,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("timeouts", &self.timeouts).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    pub(super) fn new(timeouts: Timeouts, tls: ClientConfig) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(timeouts.connect));
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(timeouts.pool_idle)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            // A request goes out again only when a pooled connection turned out closed before anything of it was written.
+            .retry_canceled_requests(true)
+            // S3 clients and backends agree on lower-case names; what we sign is what we send.
+            .set_host(false)
+            .build(connector);
+        Self { client, timeouts }
+    }
+
+    /// Sends and waits for the head of the reply. There is no limit on a long body as long as it moves.
+    pub(super) async fn exchange(
+        &self,
+        request: Request<OutboundBody>,
+        progress: &Progress,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let reply = self.client.request(request);
+        tokio::pin!(reply);
+        loop {
+            let deadline = progress.last() + self.timeouts.first_byte;
+            tokio::select! {
+                reply = &mut reply => return reply.map_err(|cause| {
+                    if cause.is_connect() { ExchangeError::Connect(cause) } else { ExchangeError::Broken(cause) }
+                }),
+                () = tokio::time::sleep_until(deadline) => {
+                    if progress.last() + self.timeouts.first_byte <= Instant::now() {
+                        return Err(ExchangeError::FirstByte);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// When a body last moved, shared between the body and the one who waits for the reply.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    start: Instant,
+    moved_after: Arc<AtomicU64>,
+}
+
+impl Progress {
+    pub fn start() -> Self {
+        Self { start: Instant::now(), moved_after: Arc::new(AtomicU64::new(0)) }
+    }
+
+    pub fn moved(&self) {
+        let after = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_after.store(after, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        self.start + Duration::from_millis(self.moved_after.load(Ordering::Relaxed))
+    }
+}
+
+/// Why the backend's certificate authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error("the backend's CA file is not a PEM file of certificates: {0}")]
+    Pem(#[source] rustls_pki_types::pem::Error),
+    #[error("the backend's CA file holds a certificate that cannot be used: {0}")]
+    Certificate(#[source] rustls::Error),
+    #[error("the backend's CA file holds no certificate")]
+    Empty,
+}
+
+/// TLS towards the backend: the given authorities and no others, or the system's.
+pub fn client_tls(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
+    let mut roots = RootCertStore::empty();
+    if let Some(pem) = ca_pem {
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            roots.add(certificate.map_err(TrustError::Pem)?).map_err(TrustError::Certificate)?;
+        }
+        if roots.is_empty() {
+            return Err(TrustError::Empty);
+        }
+    } else {
+        let system = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(system.certs);
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,164 @@
+//! What one set of temporary credentials stands for.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Timestamp,
+    iam::Policy,
+    secret::{AccessKeyId, SecretAccessKey, SessionToken},
+    sigv4::SigningKey,
+};
+
+/// Whose rights a session has. Policies are named, never copied, so that an edit of the configuration reaches live
+/// sessions at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Authority {
+    /// `AssumeRole` with a role.
+    Role { role: String, session_name: String },
+    /// The user's own policies: `GetSessionToken`, or `AssumeRole` without a role as MinIO's clients call it.
+    User,
+}
+
+/// What was granted: the step between a proven identity and its credentials.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// The user whose long-term key asked.
+    pub user: String,
+    pub authority: Authority,
+    /// The session policy as given, and compiled.
+    pub session_policy: Option<(String, Arc<Policy>)>,
+    pub expires_at: Timestamp,
+}
+
+/// An unexpired set of temporary credentials, or the long-term key of a user who may use it on S3.
+#[derive(Debug)]
+pub struct Session {
+    pub access_key_id: AccessKeyId,
+    pub(super) secret: SecretAccessKey,
+    /// `None`: a long-term key, which has none.
+    pub(super) token: Option<SessionToken>,
+    pub issued_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// The user whose long-term key is behind it.
+    pub user: String,
+    pub authority: Authority,
+    pub(super) session_policy: Option<(String, Arc<Policy>)>,
+    /// The signing key of the day, region and service last used.
+    signing_key: ArcSwapOption<DerivedKey>,
+}
+
+#[derive(Debug)]
+struct DerivedKey {
+    date: String,
+    region: String,
+    service: &'static str,
+    key: SigningKey,
+}
+
+/// What is inside a token.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SealedSession {
+    access_key_id: String,
+    secret: String,
+    issued_at: i64,
+    expires_at: i64,
+    user: String,
+    authority: Authority,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    policy: Option<String>,
+}
+
+impl Session {
+    pub(super) fn new(
+        access_key_id: AccessKeyId,
+        secret: SecretAccessKey,
+        grant: Grant,
+        issued_at: Timestamp,
+    ) -> Self {
+        Self {
+            access_key_id,
+            secret,
+            token: None,
+            issued_at,
+            expires_at: grant.expires_at,
+            user: grant.user,
+            authority: grant.authority,
+            session_policy: grant.session_policy,
+            signing_key: ArcSwapOption::empty(),
+        }
+    }
+
+    pub(super) fn with_token(mut self, token: SessionToken) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    pub(super) fn to_sealed(&self) -> SealedSession {
+        SealedSession {
+            access_key_id: self.access_key_id.to_string(),
+            secret: self.secret.expose().to_owned(),
+            issued_at: self.issued_at.unix(),
+            expires_at: self.expires_at.unix(),
+            user: self.user.clone(),
+            authority: self.authority.clone(),
+            policy: self.session_policy.as_ref().map(|(document, _)| document.clone()),
+        }
+    }
+
+    /// `None`: a session policy that no longer compiles, which must not become none.
+    pub(super) fn from_sealed(sealed: SealedSession, token: SessionToken) -> Option<Self> {
+        let session_policy = match sealed.policy {
+            None => None,
+            Some(document) => {
+                let compiled = Policy::parse(&document).ok()?;
+                Some((document, Arc::new(compiled)))
+            }
+        };
+        let grant = Grant {
+            user: sealed.user,
+            authority: sealed.authority,
+            session_policy,
+            expires_at: Timestamp::from_unix(sealed.expires_at),
+        };
+        let secret = SecretAccessKey::new(sealed.secret);
+        let issued_at = Timestamp::from_unix(sealed.issued_at);
+        Some(Self::new(AccessKeyId::new(sealed.access_key_id), secret, grant, issued_at).with_token(token))
+    }
+
+    /// Dead at the second it ends.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        now >= self.expires_at
+    }
+
+    pub fn is_temporary(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The key for a date, region and service; derived once and kept.
+    pub(super) fn signing_key(&self, on: Timestamp, region: &str, service: &'static str) -> SigningKey {
+        let date = on.scope_date();
+        if let Some(kept) = &*self.signing_key.load()
+            && kept.date == date
+            && kept.region == region
+            && kept.service == service
+        {
+            return kept.key.clone();
+        }
+        let key = SigningKey::derive(&self.secret, on, region, service);
+        let derived = DerivedKey { date, region: region.to_owned(), service, key: key.clone() };
+        self.signing_key.store(Some(Arc::new(derived)));
+        key
+    }
+
+    /// Roughly what the session takes in memory, for the cache's bound.
+    pub(super) fn weight(&self) -> u32 {
+        let policy = self.session_policy.as_ref().map_or(0, |(document, _)| document.len() * 8);
+        let token = self.token.as_ref().map_or(0, |token| token.expose().len());
+        u32::try_from(600 + token + policy).unwrap_or(u32::MAX)
+    }
+}

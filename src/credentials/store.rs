@@ -1,0 +1,281 @@
+//! Every session by its access key id, and the one way to it: a request whose token and signature are right.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use aws_lc_rs::rand::SystemRandom;
+use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
+
+use super::{
+    keyring::Keyring,
+    mint::{TemporaryCredentials, key_pair},
+    seal::{self, OpenError},
+    session::{Authority, Grant, Session},
+};
+use crate::{
+    arn::AccountId,
+    clock::Timestamp,
+    iam::{EffectivePolicies, PolicyRegistry, PolicySet},
+    identity::Directory,
+    secret::AccessKeyId,
+    sigv4::{self, Rules, SignedRequest, VerifiedSignature},
+};
+
+/// Who there is and what they may do, as the configuration says now.
+#[derive(Debug)]
+pub struct Principals {
+    pub account: AccountId,
+    pub directory: Directory,
+    pub policies: PolicyRegistry,
+}
+
+/// Mints sessions and finds them again.
+#[derive(Debug)]
+pub struct SessionStore {
+    keyring: Keyring,
+    principals: Arc<Principals>,
+    /// The long-term keys as sessions of their own.
+    long_term: HashMap<AccessKeyId, Arc<Session>>,
+    unexpired: Cache<AccessKeyId, Kept>,
+    random: SystemRandom,
+}
+
+/// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
+/// session is over is decided by the session's own time.
+#[derive(Debug, Clone)]
+struct Kept {
+    session: Arc<Session>,
+    lifetime: Duration,
+}
+
+struct ByLifetime;
+
+impl Expiry<AccessKeyId, Kept> for ByLifetime {
+    fn expire_after_create(&self, _: &AccessKeyId, kept: &Kept, _: std::time::Instant) -> Option<Duration> {
+        Some(kept.lifetime)
+    }
+
+    // Without this, a replaced entry would keep the deadline of the old one.
+    fn expire_after_update(&self, _: &AccessKeyId, kept: &Kept, _: std::time::Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(kept.lifetime)
+    }
+}
+
+/// Why a request is nobody's.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticationError {
+    #[error(transparent)]
+    Signature(#[from] sigv4::Error),
+    #[error("The AWS Access Key Id you provided does not exist in our records.")]
+    UnknownAccessKey { access_key_id: String },
+    #[error("The provided token is malformed or otherwise invalid.")]
+    InvalidToken {
+        /// For the log alone.
+        cause: TokenProblem,
+    },
+    #[error("The provided token has expired.")]
+    Expired { ended: Timestamp },
+    #[error("A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys.")]
+    LongTermKey,
+}
+
+/// What is wrong with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenProblem {
+    #[error(transparent)]
+    DoesNotOpen(OpenError),
+    #[error("it belongs to another access key id")]
+    OfAnotherKey,
+    #[error("a long-term key has no session token")]
+    WithLongTermKey,
+    #[error("the user or role behind it is gone, or may no longer be assumed")]
+    PrincipalGone,
+}
+
+/// Proof that this request was signed with the keys of this session, which is alive. The only constructor is
+/// [`SessionStore::authenticate_s3`] and its sibling for STS.
+#[derive(Debug)]
+pub struct Authenticated {
+    session: Arc<Session>,
+    policies: EffectivePolicies,
+    signature: VerifiedSignature,
+    principal: String,
+}
+
+impl Authenticated {
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What it may do, as the configuration says now.
+    pub fn policies(&self) -> &EffectivePolicies {
+        &self.policies
+    }
+
+    pub fn signature(&self) -> &VerifiedSignature {
+        &self.signature
+    }
+
+    /// The ARN of who this is.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+}
+
+impl SessionStore {
+    /// `capacity`: of the cache, in bytes, about.
+    pub fn new(keyring: Keyring, principals: Arc<Principals>, capacity: u64) -> Self {
+        let long_term = principals.directory.users().map(|user| {
+            let grant = Grant {
+                user: user.name.clone(),
+                authority: Authority::User,
+                session_policy: None,
+                expires_at: Timestamp::from_unix(i64::MAX),
+            };
+            let epoch = Timestamp::from_unix(0);
+            let session = Session::new(user.access_key_id.clone(), user.secret.clone(), grant, epoch);
+            (user.access_key_id.clone(), Arc::new(session))
+        });
+        Self {
+            keyring,
+            long_term: long_term.collect(),
+            principals,
+            unexpired: Cache::builder()
+                .max_capacity(capacity)
+                .weigher(|_, kept: &Kept| kept.session.weight())
+                .expire_after(ByLifetime)
+                // The default policy may refuse to admit a new entry to a full cache; a new session is the one most
+                // likely used next.
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            random: SystemRandom::new(),
+        }
+    }
+
+    pub fn principals(&self) -> &Principals {
+        &self.principals
+    }
+
+    /// Makes the credentials that a grant stands for.
+    pub fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, aws_lc_rs::error::Unspecified> {
+        let (access_key_id, secret) = key_pair("ASIA", &self.random)?;
+        let session = Session::new(access_key_id.clone(), secret.clone(), grant, now);
+        let session_token = seal::seal(&session, &self.keyring, &self.random)?;
+        let session = Arc::new(session.with_token(session_token.clone()));
+        let expiration = session.expires_at;
+        self.keep(session, now);
+        Ok(TemporaryCredentials { access_key_id, secret_access_key: secret, session_token, expiration })
+    }
+
+    /// Whose S3 request this is: temporary keys, or the long-term key of a user with `s3_access`.
+    pub fn authenticate_s3(
+        &self,
+        signed: &SignedRequest<'_>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
+        let authenticated = self.authenticate(signed, rules, now)?;
+        let session = &authenticated.session;
+        let allowed = session.is_temporary()
+            || self.principals.directory.user(&session.user).is_some_and(|user| user.s3_access);
+        if allowed { Ok(authenticated) } else { Err(AuthenticationError::LongTermKey) }
+    }
+
+    /// Whose STS request this is: temporary keys or any long-term key.
+    pub fn authenticate_sts(
+        &self,
+        signed: &SignedRequest<'_>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
+        self.authenticate(signed, rules, now)
+    }
+
+    fn authenticate(
+        &self,
+        signed: &SignedRequest<'_>,
+        rules: &Rules,
+        now: Timestamp,
+    ) -> Result<Authenticated, AuthenticationError> {
+        signed.check_place_and_time(rules, now)?;
+        let session = self.find(signed.access_key_id(), signed.session_token(), now).inspect_err(|_| {
+            // An unknown key takes as long to refuse as a wrong signature.
+            signed.verify_against_nobody(rules, now);
+        })?;
+        let key = session.signing_key(signed.signed_at(), signed.scope().region, rules.service);
+        let signature = signed.verify(&key, rules, now)?;
+        if session.is_expired(now) {
+            return Err(AuthenticationError::Expired { ended: session.expires_at });
+        }
+        let policies = self.policies_of(&session)?;
+        let principal = self.principal_of(&session);
+        Ok(Authenticated { session, policies, signature, principal })
+    }
+
+    /// The session of an access key id and a token; whether it is alive is asked later.
+    fn find(&self, access_key_id: &str, token: Option<&str>, now: Timestamp) -> Result<Arc<Session>, AuthenticationError> {
+        let invalid = |cause| AuthenticationError::InvalidToken { cause };
+        match (self.long_term.get(access_key_id), token) {
+            (Some(session), None) => Ok(session.clone()),
+            (Some(_), Some(_)) => Err(invalid(TokenProblem::WithLongTermKey)),
+            // A temporary key without its token is a key that nobody knows.
+            (None, None) => {
+                Err(AuthenticationError::UnknownAccessKey { access_key_id: access_key_id.to_owned() })
+            }
+            (None, Some(presented)) => {
+                if let Some(kept) = self.unexpired.get(access_key_id)
+                    && kept.session.token.as_ref().is_some_and(|token| token.is(presented))
+                {
+                    return Ok(kept.session);
+                }
+                let session = seal::open(presented, &self.keyring)
+                    .map_err(|cause| invalid(TokenProblem::DoesNotOpen(cause)))?;
+                if session.access_key_id.as_str() != access_key_id {
+                    return Err(invalid(TokenProblem::OfAnotherKey));
+                }
+                let session = Arc::new(session);
+                self.keep(session.clone(), now);
+                Ok(session)
+            }
+        }
+    }
+
+    fn keep(&self, session: Arc<Session>, now: Timestamp) {
+        if !session.is_expired(now) {
+            let lifetime = session.expires_at.distance(now);
+            self.unexpired.insert(session.access_key_id.clone(), Kept { session, lifetime });
+        }
+    }
+
+    /// The policies of whoever is behind a session, if they are still there and still trusted. Policies that cannot be
+    /// found are no policies, and no policies allow nothing.
+    fn policies_of(&self, session: &Session) -> Result<EffectivePolicies, AuthenticationError> {
+        let gone = || AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
+        let directory = &self.principals.directory;
+        let user = directory.user(&session.user).ok_or_else(gone)?;
+        let names = match &session.authority {
+            Authority::User => &user.policies,
+            Authority::Role { role, .. } if user.roles.contains(role) => {
+                &directory.role(role).ok_or_else(gone)?.policies
+            }
+            Authority::Role { .. } => return Err(gone()),
+        };
+        Ok(EffectivePolicies {
+            identity: self.principals.policies.resolve(names).unwrap_or_default(),
+            session: session.session_policy.as_ref().map(|(_, policy)| PolicySet::inline(policy.clone())),
+        })
+    }
+
+    fn principal_of(&self, session: &Session) -> String {
+        let account = &self.principals.account;
+        match &session.authority {
+            Authority::Role { role, session_name } => account.assumed_role(role, session_name),
+            Authority::User => account.user(&session.user),
+        }
+    }
+
+    /// How many sessions are in the cache, about.
+    pub fn kept(&self) -> u64 {
+        self.unexpired.run_pending_tasks();
+        self.unexpired.entry_count()
+    }
+}

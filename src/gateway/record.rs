@@ -1,0 +1,131 @@
+//! What one request leaves behind: one log line, written when its reply has ended.
+
+use std::{fmt, net::IpAddr, time::Instant};
+
+use http::StatusCode;
+
+use super::request_id::RequestId;
+
+/// Gathers what the log line says; the line is written when this value goes.
+///
+/// It has no place for a URI, a header or a parameter: an STS call carries secrets in any of them.
+#[derive(Debug)]
+pub struct Record {
+    pub request_id: RequestId,
+    pub client: IpAddr,
+    pub method: String,
+    /// As S3 or STS names it; `-` while unknown.
+    pub operation: &'static str,
+    pub bucket: String,
+    pub key: String,
+    pub principal: String,
+    /// The access key id of the session, which is no secret.
+    pub access_key_id: String,
+    pub decision: Decision,
+    pub status: StatusCode,
+    /// The error code of the answer.
+    pub code: &'static str,
+    /// What the operator should know and the client not.
+    pub cause: String,
+    started: Instant,
+    received: u64,
+    sent: u64,
+    end: End,
+}
+
+/// How the request was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It never came to a decision.
+    None,
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The body was dropped before its end: the client went away.
+    Abandoned,
+    Finished,
+    CutOff,
+}
+
+impl Record {
+    pub fn new(request_id: RequestId, client: IpAddr, method: &http::Method) -> Self {
+        Self {
+            request_id,
+            client,
+            method: method.as_str().to_owned(),
+            operation: "-",
+            bucket: String::new(),
+            key: String::new(),
+            principal: String::new(),
+            access_key_id: String::new(),
+            decision: Decision::None,
+            status: StatusCode::OK,
+            code: "",
+            cause: String::new(),
+            started: Instant::now(),
+            received: 0,
+            sent: 0,
+            end: End::Abandoned,
+        }
+    }
+
+    pub fn received(&mut self, bytes: u64) {
+        self.received = bytes;
+    }
+
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes as u64);
+    }
+
+    pub fn finished(&mut self) {
+        self.end = End::Finished;
+    }
+
+    pub fn cut_off(&mut self, cause: &dyn fmt::Display) {
+        self.end = End::CutOff;
+        self.cause = cause.to_string();
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let decision = match self.decision {
+            Decision::None => "-",
+            Decision::Allow => "allow",
+            Decision::Deny => "deny",
+        };
+        let end = match self.end {
+            End::Finished => "finished",
+            End::Abandoned if self.sent == 0 => "finished",
+            End::Abandoned => "abandoned",
+            End::CutOff => "cut off",
+        };
+        // One macro for all levels would need the level at compile time.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = %self.request_id,
+                    client = %self.client,
+                    method = %self.method,
+                    operation = self.operation,
+                    bucket = ?self.bucket,
+                    key = ?self.key,
+                    principal = %self.principal,
+                    access_key_id = %self.access_key_id,
+                    decision,
+                    status = self.status.as_u16(),
+                    code = self.code,
+                    cause = ?self.cause,
+                    received = self.received,
+                    sent = self.sent,
+                    milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    "request {end}"
+                )
+            };
+        }
+        if self.status.is_server_error() || self.end == End::CutOff { line!(error) } else { line!(info) }
+    }
+}

@@ -1,0 +1,155 @@
+//! The body of a reply: ours, or the backend's as it streams. Its end writes the request's log line.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use super::record::Record;
+use crate::backend::owner::OwnerFilter;
+
+/// A reply on its way to the client.
+#[derive(Debug)]
+pub struct ReplyBody {
+    content: Content,
+    record: Option<Box<Record>>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Backend(Box<BackendReply>),
+}
+
+/// The backend's reply, streamed as it comes.
+#[derive(Debug)]
+pub struct BackendReply {
+    incoming: Incoming,
+    /// For XML that can name the backend's account.
+    filter: Option<OwnerFilter>,
+    ended: bool,
+    idle_after: Duration,
+    idle: Pin<Box<Sleep>>,
+}
+
+/// Why a reply was cut off. The client sees a closed connection, never a clean end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplyError {
+    #[error("the backend's reply broke off")]
+    Broken(#[source] hyper::Error),
+    #[error("the backend sent nothing for too long")]
+    Stalled,
+}
+
+impl BackendReply {
+    pub fn new(incoming: Incoming, filter: Option<OwnerFilter>, idle_after: Duration) -> Self {
+        Self { incoming, filter, ended: false, idle_after, idle: Box::pin(tokio::time::sleep(idle_after)) }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReplyError>>> {
+        loop {
+            if self.ended {
+                return Poll::Ready(None);
+            }
+            let frame = match Pin::new(&mut self.incoming).poll_frame(context) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    ready!(self.idle.as_mut().poll(context));
+                    return Poll::Ready(Some(Err(ReplyError::Stalled)));
+                }
+            };
+            self.idle.as_mut().reset(Instant::now() + self.idle_after);
+            let piece = match frame {
+                Some(Err(cause)) => return Poll::Ready(Some(Err(ReplyError::Broken(cause)))),
+                Some(Ok(frame)) => match (frame.into_data(), &mut self.filter) {
+                    (Ok(data), Some(filter)) => filter.push(&data),
+                    (Ok(data), None) => data,
+                    (Err(_), _) => continue,
+                },
+                None => {
+                    self.ended = true;
+                    self.filter.as_mut().map(OwnerFilter::finish).unwrap_or_default()
+                }
+            };
+            if !piece.is_empty() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+        }
+    }
+}
+
+impl ReplyBody {
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Whole(bytes.into()), record: None }
+    }
+
+    pub fn backend(reply: BackendReply) -> Self {
+        Self { content: Content::Backend(Box::new(reply)), record: None }
+    }
+
+    /// The line that is written when this body ends, however it ends.
+    pub fn recorded(mut self, record: Record) -> Self {
+        self.record = Some(Box::new(record));
+        self
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        let piece = match &mut this.content {
+            Content::Whole(bytes) if bytes.is_empty() => None,
+            Content::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Content::Backend(reply) => ready!(reply.poll(context)),
+        };
+        let record = this.record.as_deref_mut();
+        Poll::Ready(match piece {
+            Some(Ok(bytes)) => {
+                if let Some(record) = record {
+                    record.sent(bytes.len());
+                }
+                Some(Ok(Frame::data(bytes)))
+            }
+            Some(Err(error)) => {
+                if let Some(record) = record {
+                    record.cut_off(&error);
+                }
+                Some(Err(error.into()))
+            }
+            None => {
+                if let Some(record) = record {
+                    record.finished();
+                }
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.is_empty(),
+            Content::Backend(reply) => reply.filter.is_none() && reply.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Backend(reply) if reply.filter.is_none() => reply.incoming.size_hint(),
+            Content::Backend(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A policy document, read strictly and compiled.
+
+use super::{json::Json, statement::Statement};
+
+/// AWS's limit for a managed policy is 6,144 characters, MinIO's 20 KiB; the larger one is taken.
+const MAX_BYTES: usize = 20 * 1024;
+/// Objects within lists within objects: a policy has five levels.
+const MAX_STATEMENTS: usize = 1000;
+
+/// A compiled policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) statements: Vec<Statement>,
+}
+
+/// Why a document is no policy, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct PolicyError {
+    /// A JSON pointer (RFC 6901) into the document, or line and column where it is not JSON.
+    pub place: String,
+    pub problem: String,
+}
+
+impl PolicyError {
+    pub(super) fn at(place: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: place.into(), problem: problem.into() }
+    }
+}
+
+impl Policy {
+    /// Reads and compiles a document. Whatever is not understood is refused.
+    pub fn parse(document: &str) -> Result<Self, PolicyError> {
+        if document.len() > MAX_BYTES {
+            return Err(PolicyError::at("/", format!("the policy is larger than {MAX_BYTES} bytes")));
+        }
+        // serde_json itself refuses more than 128 levels.
+        let json: Json = serde_json::from_str(document).map_err(|cause| {
+            let mut problem = cause.to_string();
+            if let Some(end) = problem.rfind(" at line ") {
+                problem.truncate(end);
+            }
+            PolicyError::at(format!("line {} column {}", cause.line(), cause.column()), problem)
+        })?;
+        let Json::Object(members) = json else {
+            return Err(PolicyError::at("/", format!("a policy is an object, this is {}", json.kind())));
+        };
+        let mut version = false;
+        let mut statements = None;
+        for (name, value) in members {
+            match name.as_str() {
+                "Version" => {
+                    check_version(&value)?;
+                    version = true;
+                }
+                "Id" => {
+                    string(value, "/Id")?;
+                }
+                "Statement" => statements = Some(read_statements(value)?),
+                other => return Err(unknown("", other, &["Version", "Id", "Statement"])),
+            }
+        }
+        if !version {
+            return Err(PolicyError::at("/", "`Version` is missing; write \"Version\": \"2012-10-17\""));
+        }
+        let statements = statements.ok_or_else(|| PolicyError::at("/", "`Statement` is missing"))?;
+        Ok(Self { statements })
+    }
+}
+
+fn check_version(value: &Json) -> Result<(), PolicyError> {
+    match value {
+        Json::String(version) if version == "2012-10-17" || version == "2008-10-17" => Ok(()),
+        _ => Err(PolicyError::at("/Version", "the version must be \"2012-10-17\"")),
+    }
+}
+
+/// One statement or a list of them. An empty list grants nothing, which is likely a mistake.
+fn read_statements(value: Json) -> Result<Vec<Statement>, PolicyError> {
+    let list = match value {
+        Json::Array(list) => list,
+        single @ Json::Object(_) => vec![single],
+        other => return Err(PolicyError::at("/Statement", format!("must be a list of statements, not {}", other.kind()))),
+    };
+    if list.is_empty() {
+        return Err(PolicyError::at("/Statement", "the list is empty"));
+    }
+    if list.len() > MAX_STATEMENTS {
+        return Err(PolicyError::at("/Statement", format!("there are more than {MAX_STATEMENTS} statements")));
+    }
+    let mut statements: Vec<Statement> = Vec::with_capacity(list.len());
+    for (index, statement) in list.into_iter().enumerate() {
+        let statement = Statement::compile(statement, &format!("/Statement/{index}"))?;
+        if let Some(sid) = &statement.sid
+            && statements.iter().any(|other| other.sid.as_ref() == Some(sid))
+        {
+            return Err(PolicyError::at(format!("/Statement/{index}/Sid"), format!("`{sid}` is the Sid of another statement")));
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+pub(super) fn string(value: Json, place: &str) -> Result<String, PolicyError> {
+    match value {
+        Json::String(text) => Ok(text),
+        other => Err(PolicyError::at(place, format!("must be a string, not {}", other.kind()))),
+    }
+}
+
+/// A refusal of a member that is not understood, with the one that may have been meant.
+pub(super) fn unknown(place: &str, name: &str, known: &[&str]) -> PolicyError {
+    let meant = known.iter().find(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(&name[..name.len().saturating_sub(usize::from(name.ends_with('s')))]));
+    let problem = match (name, meant) {
+        ("Principal" | "NotPrincipal", _) => {
+            format!("`{name}` belongs to resource policies; a policy here says what its bearer may do")
+        }
+        ("Condition", _) => "`Condition` is not supported by this version; a policy with conditions is refused, because without them it would grant more than it says".to_owned(),
+        (_, Some(meant)) => format!("`{name}` is not an element of a policy; did you mean `{meant}`?"),
+        (_, None) => format!("`{name}` is not an element of a policy"),
+    };
+    PolicyError::at(format!("{place}/{name}"), problem)
+}

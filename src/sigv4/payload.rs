@@ -1,0 +1,105 @@
+//! What a request says of its body: the value of `x-amz-content-sha256`.
+
+use std::{borrow::Cow, fmt};
+
+/// The payload line of the canonical request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PayloadHash {
+    /// The SHA-256 of the body.
+    Sha256([u8; 32]),
+    /// `UNSIGNED-PAYLOAD`
+    Unsigned,
+    /// `STREAMING-AWS4-HMAC-SHA256-PAYLOAD`: aws-chunked, every chunk signed.
+    SignedChunks,
+    /// `STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER`: the same, and a signed trailer.
+    SignedChunksTrailer,
+    /// `STREAMING-UNSIGNED-PAYLOAD-TRAILER`: aws-chunked, with a checksum in the trailer.
+    UnsignedChunksTrailer,
+}
+
+impl PayloadHash {
+    /// Reads a header's value; anything else than these forms is refused, other `STREAMING-` words too.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "UNSIGNED-PAYLOAD" => Self::Unsigned,
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" => Self::SignedChunks,
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER" => Self::SignedChunksTrailer,
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Self::UnsignedChunksTrailer,
+            hexadecimal => Self::Sha256(parse_lower_hex(hexadecimal)?),
+        })
+    }
+
+    pub fn as_str(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Sha256(hash) => return Cow::Owned(hex::encode(hash)),
+            Self::Unsigned => "UNSIGNED-PAYLOAD",
+            Self::SignedChunks => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            Self::SignedChunksTrailer => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+            Self::UnsignedChunksTrailer => "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+        })
+    }
+
+    /// Whether the body is aws-chunked.
+    pub fn is_chunked(&self) -> bool {
+        matches!(self, Self::SignedChunks | Self::SignedChunksTrailer | Self::UnsignedChunksTrailer)
+    }
+
+    /// Whether each chunk carries a signature.
+    pub fn has_signed_chunks(&self) -> bool {
+        matches!(self, Self::SignedChunks | Self::SignedChunksTrailer)
+    }
+
+    /// Whether a trailer follows the last chunk.
+    pub fn has_trailer(&self) -> bool {
+        matches!(self, Self::SignedChunksTrailer | Self::UnsignedChunksTrailer)
+    }
+}
+
+impl fmt::Display for PayloadHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.as_str())
+    }
+}
+
+/// Reads 64 lower-case hexadecimal digits, the only spelling of a signature or a payload hash.
+pub(super) fn parse_lower_hex(text: &str) -> Option<[u8; 32]> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_written_as_it_is_read() {
+        for text in [
+            "UNSIGNED-PAYLOAD",
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+            "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ] {
+            assert_eq!(PayloadHash::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn unknown_forms_are_refused() {
+        for text in [
+            "",
+            "unsigned-payload",
+            "STREAMING-UNSIGNED-PAYLOAD",
+            "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+            "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8555",
+        ] {
+            assert_eq!(PayloadHash::parse(text), None, "{text}");
+        }
+    }
+}

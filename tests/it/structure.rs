@@ -1,0 +1,201 @@
+//! What the code's shape promises: who may import whom, how long a file may grow, which tests the documents name.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Bottom to top; a module may import those that stand before its own line, and itself.
+///
+/// A line holds modules that do not import each other.
+const LAYERS: &[&[&str]] = &[
+    &["arn", "clock", "secret", "telemetry"],
+    &["iam", "sigv4", "identity"],
+    &["credentials", "s3"],
+    &["sts", "backend", "server"],
+    &["gateway"],
+    &["config"],
+    &["app"],
+    &["demo"],
+    &["main"],
+];
+
+/// Edges within the rule that are still not wanted: the gateway's parts know nothing of the file format.
+const CONFIG_IS_FOR: &[&str] = &["app", "demo", "main"];
+
+/// Modules that do no I/O: neither sockets nor files nor the clock.
+const PURE: &[&str] = &["arn", "iam", "sigv4", "s3"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+fn module_of(file: &Path) -> String {
+    let relative = file.strip_prefix(root().join("src")).unwrap();
+    let first = relative.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The part of a file before its tests.
+fn product_code(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    text.split("\n#[cfg(test)]").next().unwrap_or_default().to_owned()
+}
+
+/// The crate's modules that a text names after `crate::`, alone or in braces.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let after = &text[at + "crate::".len()..];
+        if let Some(list) = after.strip_prefix('{') {
+            let mut depth = 0_u32;
+            let mut name = String::new();
+            for character in list.chars() {
+                match character {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => found.push(std::mem::take(&mut name)),
+                    _ if depth == 0 => name.push(character),
+                    _ => {}
+                }
+            }
+            found.push(name);
+        } else {
+            found.push(after.to_owned());
+        }
+    }
+    found
+        .iter()
+        .map(|path| path.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
+}
+
+#[test]
+fn imports_go_from_the_upper_layers_to_the_lower_ones_only() {
+    let mut wrong = Vec::new();
+    for file in rust_files(&root().join("src")) {
+        let module = module_of(&file);
+        if module == "lib" {
+            continue;
+        }
+        let layer = layer_of(&module).unwrap_or_else(|| panic!("`{module}` has no place in the table"));
+        for imported in imports(&product_code(&file)) {
+            let Some(below) = layer_of(&imported) else { continue };
+            let forbidden = imported == "config" && !CONFIG_IS_FOR.contains(&module.as_str());
+            if imported != module && (below >= layer || (forbidden && module != "config")) {
+                wrong.push(format!("{} imports {imported}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pure_modules_touch_neither_sockets_nor_files_nor_the_clock() {
+    for file in rust_files(&root().join("src")) {
+        if !PURE.contains(&module_of(&file).as_str()) {
+            continue;
+        }
+        let code = product_code(&file);
+        for io in ["tokio::", "std::fs", "std::net::Tcp", "std::env", "SystemTime::now", "Instant::now", "hyper::"] {
+            assert!(!code.contains(io), "{} uses {io}", file.display());
+        }
+    }
+}
+
+#[test]
+fn no_file_is_longer_than_400_lines_before_its_tests() {
+    let long: BTreeMap<_, _> = rust_files(&root().join("src"))
+        .into_iter()
+        .filter(|file| !file.ends_with("tests.rs"))
+        .map(|file| (product_code(&file).lines().count(), file))
+        .filter(|(lines, _)| *lines > 400)
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+/// Every `path::name` of a test that a document names in backticks, as `tests/it/g1.rs::an_unknown_key_is_refused`.
+fn named_tests(document: &str) -> Vec<(String, String)> {
+    let mut named = Vec::new();
+    for (index, piece) in document.split('`').enumerate() {
+        if index % 2 == 1
+            && let Some((file, name)) = piece.split_once("::")
+            && (file.ends_with(".rs") || file.ends_with(".py"))
+        {
+            named.push((file.to_owned(), name.rsplit("::").next().unwrap_or(name).to_owned()));
+        }
+    }
+    named
+}
+
+#[test]
+fn every_test_that_the_security_cases_name_exists() {
+    let document = fs::read_to_string(root().join("docs/security-cases.md")).unwrap();
+    let named = named_tests(&document);
+    assert!(named.len() >= 90, "only {} tests are named", named.len());
+    let mut missing = Vec::new();
+    for (file, name) in named {
+        let Ok(text) = fs::read_to_string(root().join(&file)) else {
+            missing.push(format!("{file} (no such file)"));
+            continue;
+        };
+        let defined = text.contains(&format!("fn {name}(")) || text.contains(&format!("def {name}("));
+        if !defined {
+            missing.push(format!("{file}::{name}"));
+        }
+    }
+    assert!(missing.is_empty(), "named in docs/security-cases.md, but not there: {missing:#?}");
+}
+
+#[test]
+fn every_security_case_names_a_test() {
+    let document = fs::read_to_string(root().join("docs/security-cases.md")).unwrap();
+    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| ") && line.contains("| P")).collect();
+    let bare: Vec<&&str> = rows.iter().filter(|row| named_tests(row).is_empty()).collect();
+    assert!(bare.is_empty(), "cases without a test: {bare:#?}");
+}
+
+#[test]
+fn the_links_within_the_documents_lead_somewhere() {
+    let mut documents: Vec<PathBuf> = Vec::new();
+    for folder in [root().to_path_buf(), root().join("docs"), root().join("docs/decisions"), root().join("examples")] {
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        documents.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    let mut broken = Vec::new();
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for (at, _) in text.match_indices("](") {
+            let target = text[at + 2..].split(')').next().unwrap_or_default();
+            let path = target.split('#').next().unwrap_or_default();
+            if path.is_empty() || path.contains("://") || path.starts_with("mailto:") {
+                continue;
+            }
+            if !document.parent().unwrap().join(path).exists() {
+                broken.push(format!("{}: {target}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}

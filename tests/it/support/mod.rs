@@ -1,0 +1,237 @@
+//! A whole gateway for a test: a real configuration file, a recording backend, a clock that is turned by hand.
+
+mod backend;
+mod client;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use daypass::{
+    app::{self, Running},
+    clock::{ManualClock, Timestamp},
+    config,
+};
+
+pub use self::{backend::*, client::*};
+
+/// 2026-11-23T12:00:00Z, when every test begins.
+pub const NOW: Timestamp = Timestamp::from_unix(1_795_435_200);
+
+pub const ROOT_ACCESS_KEY_ID: &str = "BACKENDROOTKEY000001";
+pub const ROOT_SECRET: &str = "backend-root-secret-never-seen-by-anybody";
+pub const ALL: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+pub const SEALING_KEY: &str = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+
+/// What a gateway is started with.
+pub struct Builder {
+    listen: String,
+    backend: String,
+    backend_endpoint: Option<String>,
+    sts: String,
+    sealing_keys: String,
+    rest: String,
+}
+
+/// A gateway before a recording backend.
+pub struct Gateway {
+    running: Running,
+    backend: Backend,
+    clock: Arc<ManualClock>,
+    _folder: tempfile::TempDir,
+}
+
+impl Builder {
+    /// A policy by its JSON.
+    pub fn policy(mut self, name: &str, document: &str) -> Self {
+        self.rest.push_str(&format!("[[policy]]\nname = \"{name}\"\ndocument = '''{document}'''\n"));
+        self
+    }
+
+    /// A role with one policy, which alice may assume.
+    pub fn role(mut self, name: &str, document: &str) -> Self {
+        self = self.policy(&format!("role-{name}"), document);
+        self.rest.push_str(&format!("[[role]]\nname = \"{name}\"\npolicies = [\"role-{name}\"]\n"));
+        self
+    }
+
+    /// Lines of configuration as they are, after everything else.
+    pub fn toml(mut self, lines: &str) -> Self {
+        self.rest.push_str(lines);
+        self
+    }
+
+    /// Lines within `[listen]`.
+    pub fn listen(mut self, lines: &str) -> Self {
+        self.listen.push_str(lines);
+        self.listen.push('\n');
+        self
+    }
+
+    /// Lines within `[backend]`.
+    pub fn backend(mut self, lines: &str) -> Self {
+        self.backend.push_str(lines);
+        self.backend.push('\n');
+        self
+    }
+
+    /// Another backend than the recording one.
+    pub fn backend_endpoint(mut self, endpoint: &str) -> Self {
+        self.backend_endpoint = Some(endpoint.to_owned());
+        self
+    }
+
+    /// Lines within `[sts]`.
+    pub fn sts(mut self, lines: &str) -> Self {
+        self.sts.push_str(lines);
+        self.sts.push('\n');
+        self
+    }
+
+    pub fn sealing_keys(mut self, keys: &str) -> Self {
+        self.sealing_keys = keys.to_owned();
+        self
+    }
+
+    fn text(&self, endpoint: &str) -> String {
+        let roles: Vec<String> = self
+            .rest
+            .split("[[role]]\nname = ")
+            .skip(1)
+            .filter_map(|after| after.lines().next())
+            .map(str::to_owned)
+            .collect();
+        format!(
+            "[listen]\naddress = \"127.0.0.1:0\"\n{}\n\
+             [backend]\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n\
+             access_key_id = \"{ROOT_ACCESS_KEY_ID}\"\nsecret_access_key = \"{ROOT_SECRET}\"\n{}\n\
+             [sts]\nsealing_keys = \"\"\"\n{}\n\"\"\"\n{}\n\
+             [[policy]]\nname = \"all\"\ndocument = '''{ALL}'''\n\
+             [[user]]\nname = \"alice\"\naccess_key_id = \"ALICEACCESSKEY000001\"\nsecret_access_key = \"alice-secret-alice-secret\"\n\
+             policies = [\"all\"]\nroles = [{}]\n\
+             [[user]]\nname = \"bob\"\naccess_key_id = \"BOBSACCESSKEY0000001\"\nsecret_access_key = \"bobs-secret-bobs-secret\"\n\
+             policies = [\"all\"]\ns3_access = true\n\
+             {}\n",
+            self.listen, self.backend, self.sealing_keys, self.sts, roles.join(", "), self.rest
+        )
+    }
+
+    pub async fn start(self) -> Gateway {
+        let backend = Backend::start().await;
+        let clock = Arc::new(ManualClock::at(NOW));
+        self.start_with(backend, clock).await
+    }
+
+    pub async fn start_with(self, backend: Backend, clock: Arc<ManualClock>) -> Gateway {
+        let endpoint =
+            self.backend_endpoint.clone().unwrap_or_else(|| format!("http://{}", backend.address()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daypass.toml");
+        std::fs::write(&file, self.text(&endpoint)).unwrap();
+        let config = match config::load(&file, &|_| None) {
+            Ok(config) => config,
+            Err(problems) => panic!("{problems}"),
+        };
+        let running = app::start(config, clock.clone()).await.unwrap();
+        Gateway { running, backend, clock, _folder: folder }
+    }
+}
+
+impl Gateway {
+    pub fn builder() -> Builder {
+        Builder {
+            listen: String::new(),
+            backend: "trust_link = true\n".to_owned(),
+            backend_endpoint: None,
+            sts: "min_duration = \"1s\"\n".to_owned(),
+            sealing_keys: SEALING_KEY.to_owned(),
+            rest: String::new(),
+        }
+    }
+
+    /// A gateway with the users alice (may get sessions) and bob (may use the long-term key on S3).
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.address()
+    }
+
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    pub fn clock(&self) -> &ManualClock {
+        &self.clock
+    }
+
+    pub fn now(&self) -> Timestamp {
+        use daypass::clock::Clock as _;
+        self.clock.now()
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    pub fn alice(&self) -> Keys {
+        Keys::long_term("ALICEACCESSKEY000001", "alice-secret-alice-secret")
+    }
+
+    pub fn bob(&self) -> Keys {
+        Keys::long_term("BOBSACCESSKEY0000001", "bobs-secret-bobs-secret")
+    }
+
+    /// Signs in the header at the gateway's time and sends.
+    pub async fn send(&self, keys: &Keys, call: Call) -> Reply {
+        call.at(self.now()).sign(keys, self.address()).send(self.address()).await
+    }
+
+    /// An STS call as a form.
+    pub async fn sts(&self, keys: &Keys, form: &[(&str, &str)]) -> Reply {
+        let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let call = call("POST", "/")
+            .service("sts")
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .body(body.join("&"));
+        self.send(keys, call).await
+    }
+
+    /// Temporary keys of alice: without a role those of her own policies.
+    pub async fn session(&self) -> Keys {
+        self.assume(&[]).await
+    }
+
+    /// Temporary keys of alice in a role.
+    pub async fn role_session(&self, role: &str) -> Keys {
+        let arn = format!("arn:aws:iam::000000000000:role/{role}");
+        self.assume(&[("RoleArn", &arn), ("RoleSessionName", "test")]).await
+    }
+
+    pub async fn assume(&self, parameters: &[(&str, &str)]) -> Keys {
+        let mut form = vec![("Action", "AssumeRole"), ("Version", "2011-06-15")];
+        form.extend_from_slice(parameters);
+        let reply = self.sts(&self.alice(), &form).await;
+        reply.is_ok();
+        keys_of(&reply)
+    }
+}
+
+pub fn keys_of(reply: &Reply) -> Keys {
+    Keys {
+        access_key_id: reply.element("AccessKeyId").unwrap(),
+        secret: reply.element("SecretAccessKey").unwrap(),
+        token: Some(reply.element("SessionToken").unwrap()),
+    }
+}
+
+/// An Allow for these actions and resources.
+pub fn allow(actions: &str, resources: &str) -> String {
+    let list = |text: &str| {
+        text.split(' ').map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(",")
+    };
+    format!(
+        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{}],"Resource":[{}]}}]}}"#,
+        list(actions),
+        list(resources)
+    )
+}
