@@ -13,5 +13,5 @@ pub use self::{
     mint::{TemporaryCredentials, generate_user_keys},
     seal::OpenError,
     session::{Authority, Grant, Session},
-    store::{Authenticated, AuthenticationError, Principals, SessionStore},
+    store::{Authenticated, AuthenticationError, Principals, SessionStore, TokenProblem},
 };

@@ -1,0 +1,171 @@
+//! STS errors: AWS's codes and statuses.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::{
+    credentials::AuthenticationError,
+    sigv4,
+};
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Sender,
+    Receiver,
+}
+
+/// The codes that STS answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    AccessDenied,
+    ExpiredToken,
+    IncompleteSignature,
+    InternalFailure,
+    InvalidAction,
+    InvalidClientTokenId,
+    InvalidParameterValue,
+    MalformedPolicyDocument,
+    MalformedQueryString,
+    MissingAction,
+    MissingAuthenticationToken,
+    MissingParameter,
+    PackedPolicyTooLarge,
+    RequestExpired,
+    SignatureDoesNotMatch,
+    ValidationError,
+}
+
+impl ErrorCode {
+    pub const ALL: [Self; 16] = [
+        Self::AccessDenied,
+        Self::ExpiredToken,
+        Self::IncompleteSignature,
+        Self::InternalFailure,
+        Self::InvalidAction,
+        Self::InvalidClientTokenId,
+        Self::InvalidParameterValue,
+        Self::MalformedPolicyDocument,
+        Self::MalformedQueryString,
+        Self::MissingAction,
+        Self::MissingAuthenticationToken,
+        Self::MissingParameter,
+        Self::PackedPolicyTooLarge,
+        Self::RequestExpired,
+        Self::SignatureDoesNotMatch,
+        Self::ValidationError,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "AccessDenied",
+            // As AWS STS writes it; SDKs refresh on it.
+            Self::ExpiredToken => "ExpiredToken",
+            Self::IncompleteSignature => "IncompleteSignature",
+            Self::InternalFailure => "InternalFailure",
+            Self::InvalidAction => "InvalidAction",
+            Self::InvalidClientTokenId => "InvalidClientTokenId",
+            Self::InvalidParameterValue => "InvalidParameterValue",
+            Self::MalformedPolicyDocument => "MalformedPolicyDocument",
+            Self::MalformedQueryString => "MalformedQueryString",
+            Self::MissingAction => "MissingAction",
+            Self::MissingAuthenticationToken => "MissingAuthenticationToken",
+            Self::MissingParameter => "MissingParameter",
+            Self::PackedPolicyTooLarge => "PackedPolicyTooLarge",
+            Self::RequestExpired => "RequestExpired",
+            Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
+            Self::ValidationError => "ValidationError",
+        }
+    }
+
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::AccessDenied
+            | Self::ExpiredToken
+            | Self::InvalidClientTokenId
+            | Self::MissingAuthenticationToken
+            | Self::SignatureDoesNotMatch => StatusCode::FORBIDDEN,
+            Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::IncompleteSignature
+            | Self::InvalidAction
+            | Self::InvalidParameterValue
+            | Self::MalformedPolicyDocument
+            | Self::MalformedQueryString
+            | Self::MissingAction
+            | Self::MissingParameter
+            | Self::PackedPolicyTooLarge
+            | Self::RequestExpired
+            | Self::ValidationError => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A refusal: the code and the message are for the caller, the cause for the log.
+#[derive(Debug)]
+pub struct StsError {
+    pub code: ErrorCode,
+    pub message: Cow<'static, str>,
+    pub fault: Fault,
+    pub cause: Option<String>,
+}
+
+impl StsError {
+    pub fn sender(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), fault: Fault::Sender, cause: None }
+    }
+
+    pub fn receiver(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), fault: Fault::Receiver, cause: None }
+    }
+
+    pub(super) fn caused_by(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+}
+
+impl From<sigv4::Error> for StsError {
+    fn from(error: sigv4::Error) -> Self {
+        use sigv4::Error as E;
+        let code = match &error {
+            E::MissingCredentials => {
+                return Self::sender(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token");
+            }
+            E::SignatureDoesNotMatch(_) | E::PayloadHashMismatch => ErrorCode::SignatureDoesNotMatch,
+            E::RequestTimeTooSkewed { .. } | E::NotYetValid { .. } | E::Expired { .. } => ErrorCode::SignatureDoesNotMatch,
+            E::WrongRegion { .. } => ErrorCode::SignatureDoesNotMatch,
+            E::HeadersNotSigned(_) => ErrorCode::AccessDenied,
+            E::SeveralMechanisms
+            | E::UnsupportedMechanism
+            | E::RepeatedHeader(_)
+            | E::AuthorizationHeaderMalformed(_)
+            | E::AuthorizationQueryParametersError(_)
+            | E::MissingDate
+            | E::MissingPayloadHash
+            | E::InvalidPayloadHash
+            | E::ContradictoryPayloadHash
+            | E::InvalidUri(_) => ErrorCode::IncompleteSignature,
+        };
+        Self::sender(code, error.to_string())
+    }
+}
+
+impl From<AuthenticationError> for StsError {
+    fn from(error: AuthenticationError) -> Self {
+        match error {
+            AuthenticationError::Signature(error) => error.into(),
+            AuthenticationError::UnknownAccessKey { .. } => {
+                Self::sender(ErrorCode::InvalidClientTokenId, "The security token included in the request is invalid.")
+            }
+            AuthenticationError::InvalidToken { cause } => {
+                Self::sender(ErrorCode::InvalidClientTokenId, "The security token included in the request is invalid.")
+                    .caused_by(cause)
+            }
+            AuthenticationError::Expired { .. } => {
+                Self::sender(ErrorCode::ExpiredToken, "The security token included in the request is expired.")
+            }
+            AuthenticationError::LongTermKey => Self::sender(ErrorCode::AccessDenied, error.to_string()),
+        }
+    }
+}

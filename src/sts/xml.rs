@@ -1,0 +1,82 @@
+//! STS's XML, in AWS's order of elements.
+
+use std::fmt::Write as _;
+
+use quick_xml::escape::escape;
+
+use super::{
+    assume_role::Assumed,
+    error::{Fault, StsError},
+};
+use crate::{
+    arn::AccountId,
+    credentials::{Authenticated, TemporaryCredentials},
+};
+
+const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+pub(super) fn error(error: &StsError, request_id: &str) -> String {
+    let fault = match error.fault {
+        Fault::Sender => "Sender",
+        Fault::Receiver => "Receiver",
+    };
+    format!(
+        "<ErrorResponse xmlns=\"{NAMESPACE}\">\n  <Error>\n    <Type>{fault}</Type>\n    <Code>{}</Code>\n    \
+         <Message>{}</Message>\n  </Error>\n  <RequestId>{request_id}</RequestId>\n</ErrorResponse>\n",
+        error.code.as_str(),
+        escape(error.message.as_ref())
+    )
+}
+
+pub(super) fn assume_role(assumed: &Assumed, request_id: &str) -> String {
+    let mut result = String::new();
+    if let Some(role) = &assumed.assumed_role {
+        let _ = write!(
+            result,
+            "    <AssumedRoleUser>\n      <Arn>{}</Arn>\n      <AssumedRoleId>{}</AssumedRoleId>\n    </AssumedRoleUser>\n",
+            escape(role.arn.as_str()),
+            escape(role.id.as_str())
+        );
+    } else {
+        result.push_str("    <AssumedRoleUser>\n      <Arn></Arn>\n      <AssumedRoleId></AssumedRoleId>\n    </AssumedRoleUser>\n");
+    }
+    push_credentials(&mut result, &assumed.credentials);
+    if let Some(percent) = assumed.packed_policy_size {
+        let _ = writeln!(result, "    <PackedPolicySize>{percent}</PackedPolicySize>");
+    }
+    envelope("AssumeRole", &result, request_id)
+}
+
+pub(super) fn session_token(credentials: &TemporaryCredentials, request_id: &str) -> String {
+    let mut result = String::new();
+    push_credentials(&mut result, credentials);
+    envelope("GetSessionToken", &result, request_id)
+}
+
+pub(super) fn caller_identity(caller: &Authenticated, account: &AccountId, request_id: &str) -> String {
+    let result = format!(
+        "    <Arn>{}</Arn>\n    <UserId>{}</UserId>\n    <Account>{account}</Account>\n",
+        escape(caller.principal()),
+        escape(caller.session().access_key_id.as_str())
+    );
+    envelope("GetCallerIdentity", &result, request_id)
+}
+
+fn push_credentials(result: &mut String, credentials: &TemporaryCredentials) {
+    let _ = write!(
+        result,
+        "    <Credentials>\n      <AccessKeyId>{}</AccessKeyId>\n      <SecretAccessKey>{}</SecretAccessKey>\n      \
+         <SessionToken>{}</SessionToken>\n      <Expiration>{}</Expiration>\n    </Credentials>\n",
+        credentials.access_key_id,
+        credentials.secret_access_key.expose(),
+        credentials.session_token.expose(),
+        credentials.expiration.rfc3339()
+    );
+}
+
+fn envelope(action: &str, result: &str, request_id: &str) -> String {
+    format!(
+        "<{action}Response xmlns=\"{NAMESPACE}\">\n  <{action}Result>\n{result}  </{action}Result>\n  \
+         <ResponseMetadata>\n    <RequestId>{request_id}</RequestId>\n  </ResponseMetadata>\n</{action}Response>\n"
+    )
+}
