@@ -49,6 +49,8 @@ pub enum ExchangeError {
     Connect(#[source] hyper_util::client::legacy::Error),
     #[error("the backend did not answer in time")]
     FirstByte,
+    #[error("the request cannot be written")]
+    NotARequest(#[source] http::Error),
     #[error("the exchange with the backend broke off")]
     Broken(#[source] hyper_util::client::legacy::Error),
 }
@@ -145,7 +147,7 @@ pub enum TrustError {
 }
 
 /// TLS towards the backend: the given authorities and no others, or the system's.
-pub fn client_tls(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
+pub(super) fn client_tls(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
     let mut roots = RootCertStore::empty();
     if let Some(pem) = ca_pem {
         for certificate in CertificateDer::pem_slice_iter(pem) {

@@ -89,13 +89,13 @@ impl ErrorReply {
         loop {
             match reader.read_event() {
                 Ok(Event::Start(start)) => {
-                    path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
+                    path.push(start.local_name().as_ref().to_owned());
                     value.clear();
                     if path.len() > 8 {
                         return Err(UnfitReply::NotAnS3Error { reason: "it is nested too deep" });
                     }
                 }
-                Ok(Event::Text(piece)) => value.push_str(&piece.decode().unwrap_or_default()),
+                Ok(Event::Text(piece)) => value.push_str(&piece),
                 Ok(Event::GeneralRef(reference)) => push_reference(&mut value, &reference),
                 Ok(Event::End(_)) => {
                     if let [root, element] = path.as_slice()
@@ -132,7 +132,7 @@ fn push_reference(value: &mut String, reference: &quick_xml::events::BytesRef<'_
         value.push(character);
         return;
     }
-    match reference.decode().unwrap_or_default().as_ref() {
+    match &**reference {
         "amp" => value.push('&'),
         "lt" => value.push('<'),
         "gt" => value.push('>'),

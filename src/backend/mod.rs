@@ -1,1 +1,15 @@
-//! To the storage behind us: what crosses, the new signature, the connection pool.
+//! The storage behind the gateway: a request is built from a [`Permit`](crate::s3::Permit), signed with the root keys, sent,
+//! and its reply made fit for a client.
+
+pub mod body;
+mod client;
+pub mod error_reply;
+mod forward;
+pub mod owner;
+mod plan;
+pub mod upload;
+
+pub use self::{
+    client::{ExchangeError, Progress, Timeouts, TrustError},
+    forward::{Backend, Outgoing, Settings},
+};

@@ -6,16 +6,16 @@ use crate::sigv4::PayloadHash;
 
 /// What the link and the backend allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
+pub(super) struct Link {
     /// TLS, or the configuration says that nobody can change bytes on the way: `UNSIGNED-PAYLOAD` is enough.
-    pub trusted: bool,
+    pub(super) trusted: bool,
     /// The backend understands `STREAMING-…-TRAILER` uploads and keeps the checksum.
-    pub checksum_trailers: bool,
+    pub(super) checksum_trailers: bool,
 }
 
 /// The form of the outbound body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BodyForm {
+pub(super) enum BodyForm {
     /// As it is, under this payload hash.
     Plain(PayloadHash),
     /// Encoded anew as aws-chunked, with the checksum that came in the client's trailer.
@@ -27,7 +27,7 @@ impl BodyForm {
     ///
     /// A declared hash goes on as it is, a second guard behind our own check. Where there is none and the link is not
     /// trusted, the bytes are signed chunk by chunk with the root key.
-    pub fn choose(declared: &PayloadHash, trailer: Option<&HeaderName>, link: Link) -> Self {
+    pub(super) fn choose(declared: &PayloadHash, trailer: Option<&HeaderName>, link: Link) -> Self {
         if let PayloadHash::Sha256(_) = declared {
             return Self::Plain(declared.clone());
         }
@@ -37,6 +37,15 @@ impl BodyForm {
             (true, trailer) => Self::Chunked { payload: PayloadHash::UnsignedChunksTrailer, trailer },
             (false, None) => Self::Chunked { payload: PayloadHash::SignedChunks, trailer: None },
             (false, trailer) => Self::Chunked { payload: PayloadHash::SignedChunksTrailer, trailer },
+        }
+    }
+}
+
+impl BodyForm {
+    /// The value of `x-amz-content-sha256`.
+    pub(super) fn payload(&self) -> &PayloadHash {
+        match self {
+            Self::Plain(payload) | Self::Chunked { payload, .. } => payload,
         }
     }
 }

@@ -45,8 +45,6 @@ pub enum UploadError {
     Sha256Mismatch { declared: [u8; 32], computed: [u8; 32] },
     #[error("the {algorithm} of the body is not the one given")]
     BadDigest { algorithm: Algorithm },
-    #[error("the Content-MD5 is not that of the body")]
-    BadContentMd5,
     #[error("the value of {0} is not a checksum of its kind")]
     MalformedChecksum(HeaderName),
 }
@@ -230,7 +228,7 @@ impl Upload {
         }
         for (hasher, expected) in self.hashes.headers.drain(..).zip(&self.checks.headers) {
             if !expected.matches(hasher) {
-                return Err(expected.mismatch());
+                return Err(UploadError::BadDigest { algorithm: expected.algorithm() });
             }
         }
         if let (Some(hasher), Some((algorithm, name))) = (self.hashes.trailer.take(), &self.checks.trailer) {

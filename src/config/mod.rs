@@ -1,1 +1,136 @@
-//! The configuration file: read, checked whole, every problem at once.
+//! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
+
+mod check;
+mod people;
+mod problems;
+mod reader;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+use zeroize::Zeroizing;
+
+pub use self::{
+    problems::{Problem, Problems},
+    values::Endpoint,
+};
+use self::{problems::Gathered, reader::Document, sources::Sources};
+use crate::{
+    credentials::{Keyring, Principals},
+    s3::profile::Profile,
+    secret::{AccessKeyId, SecretAccessKey},
+    sts,
+    telemetry::log,
+};
+
+/// A configuration that can be run.
+#[derive(Debug)]
+pub struct Config {
+    pub listen: Listen,
+    pub admin: Option<Admin>,
+    pub backend: Backend,
+    pub sts: sts::Settings,
+    pub keyring: Keyring,
+    pub principals: Principals,
+    pub limits: Limits,
+    pub log: Log,
+}
+
+#[derive(Debug)]
+pub struct Listen {
+    pub address: SocketAddr,
+    pub hosts: Vec<String>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub proxy_protocol: bool,
+    pub tls: Option<Tls>,
+}
+
+/// The files of the listener's TLS, read.
+pub struct Tls {
+    pub certificate_pem: Vec<u8>,
+    pub private_key_pem: Zeroizing<Vec<u8>>,
+    pub client_ca_pem: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls([redacted])")
+    }
+}
+
+#[derive(Debug)]
+pub struct Admin {
+    pub address: SocketAddr,
+}
+
+#[derive(Debug)]
+pub struct Backend {
+    pub endpoint: Endpoint,
+    pub region: String,
+    pub profile: &'static Profile,
+    pub access_key_id: AccessKeyId,
+    pub secret_access_key: SecretAccessKey,
+    pub ca_pem: Option<Vec<u8>>,
+    pub trust_link: bool,
+    pub connect_timeout: Duration,
+    pub first_byte_timeout: Duration,
+}
+
+#[derive(Debug)]
+pub struct Limits {
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub max_requests: usize,
+    pub tls_handshake_timeout: Duration,
+    pub header_timeout: Duration,
+    pub idle_timeout: Duration,
+    pub stall_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub max_head_size: usize,
+    pub max_headers: usize,
+    pub max_uri: usize,
+    pub max_object_size: u64,
+    pub session_cache: u64,
+}
+
+#[derive(Debug)]
+pub struct Log {
+    pub format: log::Format,
+    pub level: log::Level,
+}
+
+/// Reads a file and everything that it names.
+pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
+    let problems = Gathered::default();
+    let config = read(path, environment, &problems);
+    problems.into_problems(path)?;
+    config.ok_or_else(|| Problems::of_defect(path))
+}
+
+fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Gathered) -> Option<Config> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(cause) => {
+            problems.add(0, "", format!("cannot be read: {cause}"));
+            return None;
+        }
+    };
+    let (table, errors) = DeTable::parse_recoverable(&text);
+    for error in &errors {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
+        problems.add(line, "", format!("is not TOML: {}", error.message()));
+    }
+    if !errors.is_empty() {
+        return None;
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let sources = Sources { folder, environment };
+    let document = Document { text: &text, problems, sources: &sources };
+    check::config(&document, table.get_ref())
+}

@@ -72,7 +72,7 @@ pub(super) async fn walk(client: &DemoClient, gateway: SocketAddr, alice: &Keys)
 
     store(&mut steps, client, &session).await?;
     share(&mut steps, client, gateway, &session).await?;
-    refuse(&mut steps, client, alice, &session, gateway).await?;
+    refuse(&mut steps, client, alice, &session).await?;
     expire(&mut steps, client, alice).await?;
 
     if steps.failed == 0 {
@@ -123,7 +123,6 @@ async fn refuse(
     client: &DemoClient,
     alice: &Keys,
     session: &Keys,
-    _gateway: SocketAddr,
 ) -> anyhow::Result<()> {
     steps.begin("The temporary keys do not open what the role does not name", "GET /payroll?list-type=2");
     let denied = client.s3(session, "GET", "/payroll?list-type=2", "").await?;

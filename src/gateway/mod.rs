@@ -1,1 +1,222 @@
 //! The straight line from a request to its answer.
+//!
+//! [`Gateway::s3`] is the whole way of an S3 request; each step takes what only the step before it can make.
+
+pub mod admin;
+mod objects;
+mod record;
+mod reply;
+mod request_body;
+mod request_id;
+mod route;
+mod s3_errors;
+
+use std::{sync::Arc, time::Duration};
+
+use aws_lc_rs::rand::SystemRandom;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+
+use self::{
+    record::{Decision, Record},
+    request_body::{BodyLimits, RequestBody},
+    request_id::RequestIds,
+    route::Route,
+};
+pub use self::reply::{ReplyBody, ReplyError};
+use crate::{
+    backend::{Backend, owner::ShownOwner},
+    clock::Clock,
+    credentials::SessionStore,
+    s3::{
+        Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize,
+        error::error_xml,
+        operation::Kind,
+        profile::Profile,
+    },
+    server::{
+        Peer,
+        hygiene::{self, CleanHead, HeadLimits},
+    },
+    sigv4::{RequestHead, Rules, SignedRequest},
+    sts,
+};
+
+/// What the gateway goes by.
+#[derive(Debug)]
+pub struct Settings {
+    pub hosts: PublicHosts,
+    pub profile: &'static Profile,
+    /// The regions that S3 signatures may name.
+    pub regions: Vec<String>,
+    pub max_skew: Duration,
+    pub max_requests: usize,
+    pub max_uri: usize,
+    pub max_head_size: usize,
+    pub max_object_size: u64,
+    /// How long a body may not move, in either direction.
+    pub stall_timeout: Duration,
+}
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Gateway {
+    settings: Settings,
+    rules: Rules,
+    sessions: Arc<SessionStore>,
+    sts: sts::Service,
+    backend: Backend,
+    clock: Arc<dyn Clock>,
+    ids: RequestIds,
+    slots: Arc<Semaphore>,
+}
+
+impl Gateway {
+    pub fn new(
+        settings: Settings,
+        sessions: Arc<SessionStore>,
+        sts: sts::Service,
+        backend: Backend,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let rules = Rules { regions: settings.regions.clone(), service: "s3", max_skew: settings.max_skew };
+        let ids = RequestIds::seeded(&SystemRandom::new())?;
+        let slots = Arc::new(Semaphore::new(settings.max_requests));
+        Ok(Self { settings, rules, sessions, sts, backend, clock, ids, slots })
+    }
+
+    /// Answers one request; whatever goes wrong becomes an answer.
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
+        let (parts, body) = request.into_parts();
+        let mut record = Record::new(self.ids.next(), peer.address, &parts.method);
+        let answered = match self.slots.clone().try_acquire_owned() {
+            Ok(slot) => {
+                record.holds(slot);
+                self.route(&parts, body, &mut record).await
+            }
+            Err(_) => Err(S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")),
+        };
+        let mut response = answered.unwrap_or_else(|error| refusal(&error, &parts, &mut record));
+        if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
+            response.headers_mut().insert("x-amz-request-id", id);
+        }
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        record.status = response.status();
+        response.map(|body| body.recorded(record))
+    }
+
+    async fn route(&self, parts: &Parts, body: Incoming, record: &mut Record) -> Result<Response<ReplyBody>, S3Error> {
+        let limits = HeadLimits { max_uri: self.settings.max_uri, max_head_size: self.settings.max_head_size };
+        let head = match hygiene::check(parts, limits) {
+            Ok(head) => head,
+            Err(problem) => return Ok(unclean(&problem, record)),
+        };
+        let place = self.settings.hosts.place(head.host)?;
+        match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
+            Route::Sts => Ok(self.sts(parts, head, body, record).await),
+            Route::S3 => self.s3(parts, head, &place, body, record).await,
+        }
+    }
+
+    /// The way of an S3 request.
+    async fn s3(
+        &self,
+        parts: &Parts,
+        head: CleanHead<'_>,
+        place: &Place,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        let now = self.clock.now();
+        let signed = SignedRequest::parse(request_head(parts, head))?;
+        let caller =
+            self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
+        record.caller(caller.principal(), caller.session().access_key_id.as_str());
+        let target = Target::read(place, head.path, self.settings.profile)?;
+        record.target(&target);
+        let call = Call::classify(&parts.method, target, signed.operation_parameters(), &parts.headers)?;
+        record.operation = call.spec().name;
+        let subject = Subject {
+            principal: caller.principal(),
+            policies: caller.policies(),
+            account: self.sessions.principals().account.as_str(),
+            profile: self.settings.profile,
+        };
+        let limits = BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
+        let body = RequestBody { headers: &parts.headers, signature: caller.signature(), incoming: body, limits };
+        if call.spec().kind == Kind::MultiDelete {
+            return self.multi_delete(call, body, subject, now, record).await;
+        }
+        let permit = authorize(call, &parts.headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
+        record.decision = Decision::Allow;
+        let prepared = body.prepare(permit.spec()).await?;
+        self.forward(&permit, prepared, now, record).await
+    }
+
+    async fn sts(&self, parts: &Parts, head: CleanHead<'_>, body: Incoming, record: &mut Record) -> Response<ReplyBody> {
+        let request_id = record.request_id.to_string();
+        let read = Limited::new(body, sts::MAX_BODY).collect();
+        let body = match tokio::time::timeout(self.settings.stall_timeout, read).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(_)) | Err(_) => {
+                let error = sts::StsError::sender(
+                    sts::ErrorCode::ValidationError,
+                    "The request body is larger than 64 KiB, or did not come to its end.",
+                );
+                record.code = error.code.as_str();
+                return xml(error.code.status(), error.to_xml(&request_id));
+            }
+        };
+        let request = sts::Request { head: request_head(parts, head), body: &body };
+        let reply = self.sts.answer(request, self.clock.now(), &request_id);
+        record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
+        record.caller(&reply.record.principal, &reply.record.access_key_id);
+        record.code = reply.record.code;
+        record.cause = reply.record.cause;
+        record.decision = if reply.status == StatusCode::OK { Decision::Allow } else { Decision::Deny };
+        xml(reply.status, reply.body)
+    }
+
+    /// What clients see in place of the backend's account.
+    fn shown_owner(&self) -> ShownOwner {
+        let account = &self.sessions.principals().account;
+        ShownOwner { id: account.to_string(), display_name: "daypass".to_owned() }
+    }
+}
+
+fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {
+    RequestHead { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers, host: head.host }
+}
+
+fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<ReplyBody> {
+    record.code = error.code.as_str();
+    if let Some(cause) = &error.cause {
+        record.cause.clone_from(cause);
+    }
+    // The path alone: a query carries credentials.
+    let mut response = xml(error.status(), error.to_xml(parts.uri.path(), &record.request_id.to_string()));
+    if matches!(error.code, ErrorCode::SlowDown | ErrorCode::ServiceUnavailable) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// A head that is refused before anything else of it is read.
+fn unclean(problem: &hygiene::Problem, record: &mut Record) -> Response<ReplyBody> {
+    record.code = problem.code();
+    let body = error_xml(problem.code(), &problem.to_string(), &[], "", &record.request_id.to_string());
+    let mut response = xml(problem.status(), body);
+    // Where its body begins and ends is not sure either.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn xml(status: StatusCode, body: String) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+}

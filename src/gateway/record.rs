@@ -2,40 +2,46 @@
 
 use std::{fmt, net::IpAddr, time::Instant};
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::request_id::RequestId;
+use super::{objects::location_of, request_id::RequestId};
+use crate::s3::Target;
 
 /// Gathers what the log line says; the line is written when this value goes.
 ///
 /// It has no place for a URI, a header or a parameter: an STS call carries secrets in any of them.
 #[derive(Debug)]
-pub struct Record {
-    pub request_id: RequestId,
-    pub client: IpAddr,
-    pub method: String,
+pub(super) struct Record {
+    pub(super) request_id: RequestId,
+    pub(super) client: IpAddr,
+    pub(super) method: String,
     /// As S3 or STS names it; `-` while unknown.
-    pub operation: &'static str,
-    pub bucket: String,
-    pub key: String,
-    pub principal: String,
+    pub(super) operation: &'static str,
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) principal: String,
     /// The access key id of the session, which is no secret.
-    pub access_key_id: String,
-    pub decision: Decision,
-    pub status: StatusCode,
+    pub(super) access_key_id: String,
+    pub(super) decision: Decision,
+    pub(super) status: StatusCode,
     /// The error code of the answer.
-    pub code: &'static str,
+    pub(super) code: &'static str,
+    /// The error code of the backend, when it was the one that refused.
+    backend_code: String,
     /// What the operator should know and the client not.
-    pub cause: String,
+    pub(super) cause: String,
     started: Instant,
     received: u64,
     sent: u64,
     end: End,
+    /// The request's place among those in flight.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 /// How the request was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
+pub(super) enum Decision {
     /// It never came to a decision.
     None,
     Allow,
@@ -51,7 +57,7 @@ enum End {
 }
 
 impl Record {
-    pub fn new(request_id: RequestId, client: IpAddr, method: &http::Method) -> Self {
+    pub(super) fn new(request_id: RequestId, client: IpAddr, method: &http::Method) -> Self {
         Self {
             request_id,
             client,
@@ -64,27 +70,57 @@ impl Record {
             decision: Decision::None,
             status: StatusCode::OK,
             code: "",
+            backend_code: String::new(),
             cause: String::new(),
             started: Instant::now(),
             received: 0,
             sent: 0,
             end: End::Abandoned,
+            slot: None,
         }
     }
 
-    pub fn received(&mut self, bytes: u64) {
+    /// Keeps a place among the requests in flight until this value goes.
+    pub(super) fn holds(&mut self, slot: OwnedSemaphorePermit) {
+        self.slot = Some(slot);
+    }
+
+    pub(super) fn caller(&mut self, principal: &str, access_key_id: &str) {
+        principal.clone_into(&mut self.principal);
+        access_key_id.clone_into(&mut self.access_key_id);
+    }
+
+    pub(super) fn target(&mut self, target: &Target) {
+        target.bucket().unwrap_or_default().clone_into(&mut self.bucket);
+        target.key().unwrap_or_default().clone_into(&mut self.key);
+    }
+
+    /// `/bucket/key`, as errors name it.
+    pub(super) fn resource(&self) -> String {
+        if self.key.is_empty() { format!("/{}", self.bucket) } else { format!("/{}/{}", self.bucket, self.key) }
+    }
+
+    pub(super) fn bucket_location(&self) -> Option<HeaderValue> {
+        location_of(&self.bucket)
+    }
+
+    pub(super) fn backend_code(&mut self, code: &str) {
+        code.clone_into(&mut self.backend_code);
+    }
+
+    pub(super) fn received(&mut self, bytes: u64) {
         self.received = bytes;
     }
 
-    pub fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
         self.sent = self.sent.saturating_add(bytes as u64);
     }
 
-    pub fn finished(&mut self) {
+    pub(super) fn finished(&mut self) {
         self.end = End::Finished;
     }
 
-    pub fn cut_off(&mut self, cause: &dyn fmt::Display) {
+    pub(super) fn cut_off(&mut self, cause: &dyn fmt::Display) {
         self.end = End::CutOff;
         self.cause = cause.to_string();
     }
@@ -117,7 +153,7 @@ impl Drop for Record {
                     access_key_id = %self.access_key_id,
                     decision,
                     status = self.status.as_u16(),
-                    code = self.code,
+                    code = if self.code.is_empty() { self.backend_code.as_str() } else { self.code },
                     cause = ?self.cause,
                     received = self.received,
                     sent = self.sent,

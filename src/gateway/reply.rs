@@ -30,7 +30,7 @@ enum Content {
 
 /// The backend's reply, streamed as it comes.
 #[derive(Debug)]
-pub struct BackendReply {
+pub(super) struct BackendReply {
     incoming: Incoming,
     /// For XML that can name the backend's account.
     filter: Option<OwnerFilter>,
@@ -49,7 +49,7 @@ pub enum ReplyError {
 }
 
 impl BackendReply {
-    pub fn new(incoming: Incoming, filter: Option<OwnerFilter>, idle_after: Duration) -> Self {
+    pub(super) fn new(incoming: Incoming, filter: Option<OwnerFilter>, idle_after: Duration) -> Self {
         Self { incoming, filter, ended: false, idle_after, idle: Box::pin(tokio::time::sleep(idle_after)) }
     }
 
@@ -86,16 +86,16 @@ impl BackendReply {
 }
 
 impl ReplyBody {
-    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+    pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Whole(bytes.into()), record: None }
     }
 
-    pub fn backend(reply: BackendReply) -> Self {
+    pub(super) fn backend(reply: BackendReply) -> Self {
         Self { content: Content::Backend(Box::new(reply)), record: None }
     }
 
     /// The line that is written when this body ends, however it ends.
-    pub fn recorded(mut self, record: Record) -> Self {
+    pub(super) fn recorded(mut self, record: Record) -> Self {
         self.record = Some(Box::new(record));
         self
     }

@@ -9,7 +9,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
 /// Sixteen characters, as AWS's are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestId(u64);
+pub(super) struct RequestId(u64);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,20 +19,20 @@ impl fmt::Display for RequestId {
 
 /// Makes ids that do not repeat within a run and most likely not between runs. They are names, not secrets.
 #[derive(Debug)]
-pub struct RequestIds {
+pub(super) struct RequestIds {
     seed: u64,
     next: AtomicU64,
 }
 
 impl RequestIds {
     /// Starts at a random place.
-    pub fn seeded(random: &SystemRandom) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub(super) fn seeded(random: &SystemRandom) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let mut seed = [0; 8];
         random.fill(&mut seed)?;
         Ok(Self { seed: u64::from_le_bytes(seed), next: AtomicU64::new(0) })
     }
 
-    pub fn next(&self) -> RequestId {
+    pub(super) fn next(&self) -> RequestId {
         // SplitMix64: one to one, so two counters never give one id.
         let count = self.next.fetch_add(1, Ordering::Relaxed);
         let mut id = self.seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15));

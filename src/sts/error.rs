@@ -119,6 +119,10 @@ impl StsError {
         Self { code, message: message.into(), fault: Fault::Receiver, cause: None }
     }
 
+    pub fn to_xml(&self, request_id: &str) -> String {
+        super::xml::error(self, request_id)
+    }
+
     pub(super) fn caused_by(mut self, cause: impl ToString) -> Self {
         self.cause = Some(cause.to_string());
         self

@@ -1,0 +1,241 @@
+//! From a permit to the backend's reply.
+
+use std::{borrow::Cow, sync::Arc};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+
+use super::{
+    body::{Encoded, OutboundBody},
+    client::{ExchangeError, Pool, Progress, Timeouts, TrustError, client_tls},
+    plan::{BodyForm, Link},
+    upload::Upload,
+};
+use crate::{
+    clock::Timestamp,
+    s3::{
+        Permit,
+        checksum::{Algorithm, Hasher},
+        profile::Profile,
+    },
+    secret::{AccessKeyId, SecretAccessKey},
+    sigv4::{ChunkedEncoder, OutboundHead, PayloadHash, SigningKey, encode_component, encode_path, sign},
+};
+
+/// Where the backend is and with which keys.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub tls: bool,
+    /// Host and port, as they go into `Host`.
+    pub authority: String,
+    pub region: String,
+    pub profile: &'static Profile,
+    pub access_key_id: AccessKeyId,
+    pub secret_access_key: SecretAccessKey,
+    /// The authorities that its certificate must come from; `None`: the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Nobody can change bytes on the way, even without TLS.
+    pub trust_link: bool,
+    pub timeouts: Timeouts,
+}
+
+/// The backend.
+#[derive(Debug)]
+pub struct Backend {
+    settings: Settings,
+    pool: Pool,
+    /// The root signing key of the day last used.
+    signing_key: ArcSwapOption<(String, SigningKey)>,
+}
+
+/// What goes out as the body.
+#[derive(Debug)]
+pub enum Outgoing {
+    Nothing,
+    /// A document, read and proven whole.
+    Document(Bytes),
+    /// An object of no bytes, proven to be that, with the checksum of its trailer.
+    EmptyObject { trailer: Option<(HeaderName, HeaderValue)> },
+    /// An object, proven while it streams.
+    Object {
+        upload: Upload,
+        /// What the client said of it.
+        declared: PayloadHash,
+        /// The checksum that its trailer will bring.
+        trailer: Option<Algorithm>,
+    },
+}
+
+const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+const X_AMZ_COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
+const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+const X_AMZ_DECODED_CONTENT_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
+const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("daypass/", env!("CARGO_PKG_VERSION")));
+
+impl Backend {
+    pub fn new(settings: Settings) -> Result<Self, TrustError> {
+        let tls = client_tls(settings.ca_pem.as_deref())?;
+        let pool = Pool::new(settings.timeouts.clone(), tls);
+        Ok(Self { settings, pool, signing_key: ArcSwapOption::empty() })
+    }
+
+    pub fn root_access_key_id(&self) -> &str {
+        self.settings.access_key_id.as_str()
+    }
+
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.settings.timeouts
+    }
+
+    /// Sends what was permitted and waits for the head of the reply.
+    pub async fn send(
+        &self,
+        permit: &Permit,
+        outgoing: Outgoing,
+        progress: &Progress,
+        now: Timestamp,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let request = self.request(permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
+        self.pool.exchange(request, progress).await
+    }
+
+    fn request(&self, permit: &Permit, outgoing: Outgoing, now: Timestamp) -> Result<Request<OutboundBody>, http::Error> {
+        let path = encode_path(&permit.target().path()).into_owned();
+        let mut headers = permit.headers().clone();
+        if let Some(source) = permit.copy_source() {
+            headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(&source.to_header())?);
+        }
+        headers.insert(header::HOST, HeaderValue::from_str(&self.settings.authority)?);
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        headers.insert(X_AMZ_DATE, HeaderValue::from_str(&now.amz_date())?);
+        let form = self.describe(&outgoing, &mut headers)?;
+        let payload = form.payload().clone();
+        headers.insert(X_AMZ_CONTENT_SHA256, HeaderValue::from_str(&payload.as_str())?);
+
+        let head = OutboundHead {
+            method: permit.spec().method.as_str(),
+            path: &path,
+            query: permit.query(),
+            headers: &headers,
+            host: &self.settings.authority,
+        };
+        let key = self.key_of(now);
+        let signed = sign(head, self.root_access_key_id(), &key, &self.settings.region, now, &payload);
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&signed.authorization)?);
+
+        let body = match (outgoing, form) {
+            (Outgoing::Nothing | Outgoing::EmptyObject { .. }, _) => OutboundBody::empty(),
+            (Outgoing::Document(bytes), _) => OutboundBody::Whole(bytes),
+            (Outgoing::Object { upload, .. }, BodyForm::Plain(_)) => OutboundBody::Plain(upload),
+            (Outgoing::Object { upload, .. }, BodyForm::Chunked { .. }) => {
+                let encoder = ChunkedEncoder::new(&payload, signed.chunks);
+                let length = content_length(&headers);
+                OutboundBody::Chunked(Box::new(Encoded::new(upload, encoder, length)))
+            }
+        };
+        let mut request = Request::builder()
+            .method(permit.spec().method.as_str())
+            .uri(self.uri(&path, permit.query()))
+            .body(body)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn uri(&self, path: &str, query: &[(Cow<'static, str>, String)]) -> String {
+        let scheme = if self.settings.tls { "https" } else { "http" };
+        let mut uri = format!("{scheme}://{}{path}", self.settings.authority);
+        for (index, (name, value)) in query.iter().enumerate() {
+            uri.push(if index == 0 { '?' } else { '&' });
+            uri.push_str(&encode_component(name));
+            uri.push('=');
+            uri.push_str(&encode_component(value));
+        }
+        uri
+    }
+
+    /// The form of the body, and the headers that say so.
+    fn describe(&self, outgoing: &Outgoing, headers: &mut HeaderMap) -> Result<BodyForm, http::Error> {
+        let whole = |bytes: &[u8]| BodyForm::Plain(PayloadHash::Sha256(sha256(bytes)));
+        let (length, form) = match outgoing {
+            Outgoing::Nothing => (0, whole(&[])),
+            Outgoing::EmptyObject { trailer } => {
+                if let Some((name, value)) = trailer {
+                    headers.insert(name, value.clone());
+                }
+                (0, whole(&[]))
+            }
+            Outgoing::Document(bytes) => {
+                let mut md5 = Hasher::new(Algorithm::Md5);
+                md5.update(bytes);
+                headers.insert(CONTENT_MD5, HeaderValue::from_str(&md5.encode())?);
+                (bytes.len() as u64, whole(bytes))
+            }
+            Outgoing::Object { upload, declared, trailer } => {
+                let link = Link {
+                    trusted: self.settings.tls || self.settings.trust_link,
+                    checksum_trailers: self.settings.profile.checksum_trailers,
+                };
+                let name = trailer.map(Algorithm::header);
+                let form = BodyForm::choose(declared, name.as_ref(), link);
+                let length = self.describe_upload(upload, &form, *trailer, headers)?;
+                (length, form)
+            }
+        };
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        Ok(form)
+    }
+
+    fn describe_upload(
+        &self,
+        upload: &Upload,
+        form: &BodyForm,
+        algorithm: Option<Algorithm>,
+        headers: &mut HeaderMap,
+    ) -> Result<u64, http::Error> {
+        let BodyForm::Chunked { payload, trailer } = form else { return Ok(upload.length()) };
+        headers.insert(X_AMZ_DECODED_CONTENT_LENGTH, HeaderValue::from(upload.length()));
+        if self.settings.profile.checksum_trailers {
+            let coding = match headers.get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok()) {
+                Some(stored) => format!("aws-chunked,{stored}"),
+                None => "aws-chunked".to_owned(),
+            };
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_str(&coding)?);
+        }
+        let trailer = trailer.as_ref().zip(algorithm).map(|(name, algorithm)| (name, algorithm.encoded_length()));
+        if let Some((name, _)) = trailer {
+            headers.insert(X_AMZ_TRAILER, HeaderValue::from(name.clone()));
+        }
+        Ok(ChunkedEncoder::encoded_length(payload, upload.length(), trailer))
+    }
+
+    fn key_of(&self, now: Timestamp) -> SigningKey {
+        let date = now.scope_date();
+        if let Some(kept) = &*self.signing_key.load()
+            && kept.0 == date
+        {
+            return kept.1.clone();
+        }
+        let key = SigningKey::derive(&self.settings.secret_access_key, now, &self.settings.region, "s3");
+        self.signing_key.store(Some(Arc::new((date, key.clone()))));
+        key
+    }
+}
+
+fn content_length(headers: &HeaderMap) -> u64 {
+    headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse().ok())
+        .unwrap_or_default()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,227 @@
+//! From tables to a configuration.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use toml::de::DeTable;
+use zeroize::Zeroizing;
+
+use super::{
+    Admin, Backend, Config, Limits, Listen, Log, Tls,
+    people,
+    reader::{Document, Placed, Table},
+    values,
+};
+use crate::{
+    arn::AccountId,
+    credentials::{Keyring, Principals},
+    secret::{AccessKeyId, SecretAccessKey},
+    sts,
+};
+
+/// Every part is read even when one before it is wrong, so that all problems come at once.
+pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> Option<Config> {
+    let root = Table::root(document, table);
+    let listen = listen(root.table("listen"));
+    let admin = admin(root.table("admin"));
+    let backend = backend(root.table("backend"));
+    let sts_table = root.table("sts");
+    let account = sts_table.parsed("account_id", |text| {
+        AccountId::parse(text).ok_or_else(|| format!("`{text}` is not an account of 12 digits"))
+    });
+    let account = account.or_else(|| AccountId::parse("000000000000"));
+    let keyring = keyring(&sts_table);
+    let sts = sts_settings(sts_table);
+    let max_duration = sts.as_ref().map_or(Duration::MAX, |sts| sts.max_duration);
+    let policies = people::policies(&root);
+    let directory = people::directory(&root, &policies, max_duration, backend.as_ref());
+    let limits = limits(root.table("limits"));
+    let log = log(root.table("log"));
+    root.finish();
+    Some(Config {
+        listen: listen?,
+        admin: admin?,
+        backend: backend?,
+        sts: sts?,
+        keyring: keyring?,
+        principals: Principals { account: account?, directory: directory?, policies: policies.registry },
+        limits,
+        log,
+    })
+}
+
+fn listen(table: Table<'_>) -> Option<Listen> {
+    let address = table.parsed("address", values::address).or_else(|| values::address("127.0.0.1:9000").ok());
+    let mut hosts: Vec<String> = Vec::new();
+    for Placed { value, line } in table.strings("hosts") {
+        match values::host(&value) {
+            Ok(host) if hosts.contains(&host) => table.problem(line, "hosts", format!("`{host}` is there twice")),
+            Ok(host) => {
+                let within = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
+                if let Some(other) = hosts.iter().find(|other| within(&host, other) || within(other, &host)) {
+                    let what = format!("`{host}` and `{other}` lie within each other: a bucket's name could not be told from a host's");
+                    table.problem(line, "hosts", what);
+                }
+                hosts.push(host);
+            }
+            Err(what) => table.problem(line, "hosts", what),
+        }
+    }
+    let mut trusted_proxies = Vec::new();
+    for Placed { value, line } in table.strings("trusted_proxies") {
+        let network = value.parse::<IpNet>().or_else(|_| value.parse().map(|address: std::net::IpAddr| address.into()));
+        match network {
+            Ok(network) => trusted_proxies.push(network),
+            Err(_) => table.problem(line, "trusted_proxies", format!("`{value}` is not a network: write it as \"10.0.0.0/8\"")),
+        }
+    }
+    let proxy_protocol = table.boolean("proxy_protocol", false);
+    if proxy_protocol && trusted_proxies.is_empty() {
+        table.problem(table.line(), "proxy_protocol", "needs trusted_proxies: nobody else may send a PROXY header");
+    }
+    let tls_table = table.table("tls");
+    let wants_tls = tls_table.is_there();
+    let tls = if wants_tls { tls(&tls_table) } else { None };
+    tls_table.finish();
+    table.finish();
+    if wants_tls && tls.is_none() {
+        return None;
+    }
+    Some(Listen { address: address?, hosts, trusted_proxies, proxy_protocol, tls })
+}
+
+fn tls(table: &Table<'_>) -> Option<Tls> {
+    let certificate = certificates(table, "certificate_file");
+    let key = table.file("private_key_file", true);
+    let client_ca = certificates(table, "client_ca_file");
+    for name in ["certificate_file", "private_key_file"] {
+        table.required(name);
+    }
+    let key = key?;
+    if PrivateKeyDer::from_pem_slice(&key.value).is_err() {
+        table.problem(key.line, "private_key_file", "is not a PEM file with a private key");
+    }
+    Some(Tls { certificate_pem: certificate?, private_key_pem: Zeroizing::new(key.value), client_ca_pem: client_ca })
+}
+
+/// A PEM file of at least one certificate.
+fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
+    let Placed { value, line } = table.file(name, false)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&value).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Some(value),
+        _ => {
+            table.problem(line, name, "is not a PEM file with a certificate");
+            None
+        }
+    }
+}
+
+/// The outer `None`: it is wrong; the inner: there is none.
+#[expect(clippy::option_option, reason = "absent and wrong are two things")]
+fn admin(table: Table<'_>) -> Option<Option<Admin>> {
+    if !table.is_there() {
+        return Some(None);
+    }
+    let address = table.required_parsed("address", values::address);
+    table.finish();
+    Some(Some(Admin { address: address? }))
+}
+
+fn backend(table: Table<'_>) -> Option<Backend> {
+    let endpoint = table.required_parsed("endpoint", values::endpoint);
+    let region = table.string("region").map_or_else(|| "us-east-1".to_owned(), |region| region.value);
+    let profile = table.parsed("profile", values::profile).or_else(|| values::profile("generic").ok());
+    let access_key_id = table.secret("access_key_id");
+    let secret_access_key = table.secret("secret_access_key");
+    let has_ca = table.string("ca_file").is_some();
+    let ca_pem = certificates(&table, "ca_file");
+    let trust_link = table.boolean("trust_link", false);
+    let connect_timeout = table.parsed("connect_timeout", values::duration).unwrap_or(Duration::from_secs(2));
+    let first_byte_timeout = table.parsed("first_byte_timeout", values::duration).unwrap_or(Duration::from_secs(60));
+    table.finish();
+    if has_ca && ca_pem.is_none() {
+        return None;
+    }
+    Some(Backend {
+        endpoint: endpoint?,
+        region,
+        profile: profile?,
+        access_key_id: AccessKeyId::new(access_key_id?.value),
+        secret_access_key: SecretAccessKey::new(secret_access_key?.value),
+        ca_pem,
+        trust_link,
+        connect_timeout,
+        first_byte_timeout,
+    })
+}
+
+fn keyring(table: &Table<'_>) -> Option<Keyring> {
+    let Placed { value, line } = table.secret("sealing_keys")?;
+    match Keyring::parse(&value) {
+        Ok(keyring) => Some(keyring),
+        Err(what) => {
+            table.problem(line, "sealing_keys", what.to_string());
+            None
+        }
+    }
+}
+
+/// AWS's: no session lives longer.
+const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
+
+fn sts_settings(table: Table<'_>) -> Option<sts::Settings> {
+    let region = table.string("region").map_or_else(|| "us-east-1".to_owned(), |region| region.value);
+    let duration = |name: &str, default: u64| table.parsed(name, values::seconds).unwrap_or(Duration::from_secs(default));
+    let (min_duration, max_duration) = (duration("min_duration", 15 * 60), duration("max_duration", 12 * 60 * 60));
+    let default_duration = duration("default_duration", 60 * 60);
+    if max_duration > LONGEST {
+        table.problem(table.line(), "max_duration", "must be 12h at the most, as AWS has it");
+    }
+    if min_duration > default_duration || default_duration > max_duration {
+        table.problem(table.line(), "default_duration", "must lie between min_duration and max_duration");
+    }
+    let ignore_unknown_role_arn = table.boolean("ignore_unknown_role_arn", false);
+    let max_skew = table.parsed("max_skew", values::seconds).unwrap_or(Duration::from_secs(15 * 60));
+    if max_skew > Duration::from_secs(15 * 60) {
+        table.problem(table.line(), "max_skew", "must be 15m at the most: a signature is good for that long");
+    }
+    table.finish();
+    Some(sts::Settings { region, default_duration, min_duration, max_duration, ignore_unknown_role_arn, max_skew })
+}
+
+fn limits(table: Table<'_>) -> Limits {
+    let duration = |name: &str, default: u64| table.parsed(name, values::duration).unwrap_or(Duration::from_secs(default));
+    let size = |name: &str, default: u64| table.parsed(name, values::size).unwrap_or(default);
+    let small = |name: &str, default: u64| usize::try_from(size(name, default)).unwrap_or(usize::MAX);
+    let limits = Limits {
+        max_connections: table.count("max_connections", 10_000),
+        max_connections_per_address: table.count("max_connections_per_address", 256),
+        max_requests: table.count("max_requests", 2000),
+        tls_handshake_timeout: duration("tls_handshake_timeout", 10),
+        header_timeout: duration("header_timeout", 15),
+        idle_timeout: duration("idle_timeout", 75),
+        stall_timeout: duration("stall_timeout", 60),
+        drain_timeout: duration("drain_timeout", 60),
+        max_head_size: small("max_head_size", 16 << 10),
+        max_headers: table.count("max_headers", 100),
+        max_uri: small("max_uri", 8 << 10),
+        max_object_size: size("max_object_size", 5 << 30),
+        session_cache: size("session_cache", 64 << 20),
+    };
+    for (name, value) in [("max_connections", limits.max_connections), ("max_requests", limits.max_requests), ("max_headers", limits.max_headers)] {
+        if value == 0 {
+            table.problem(table.line(), name, "must be more than 0");
+        }
+    }
+    table.finish();
+    limits
+}
+
+fn log(table: Table<'_>) -> Log {
+    let format = table.parsed("format", values::format).unwrap_or_default();
+    let level = table.parsed("level", str::parse).unwrap_or_default();
+    table.finish();
+    Log { format, level }
+}

@@ -1,0 +1,116 @@
+//! How single values are written.
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::problems::did_you_mean;
+use crate::{s3::profile::Profile, telemetry::log};
+
+/// Of whole seconds, as STS counts them.
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.subsec_nanos() == 0 { Ok(duration) } else { Err(format!("`{text}` is not of whole seconds")) }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) => Err("must be more than nothing".to_owned()),
+        Err(_) => Err(format!("`{text}` is not a duration: write it as \"15m\", \"1h\" or \"1h 30m\"")),
+    }
+}
+
+/// `64KiB`, `5GiB`, `1MB`, `512`.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let factor: Option<u64> = match unit.trim() {
+        "" | "B" => Some(1),
+        "KB" => Some(1000),
+        "MB" => Some(1000_u64.pow(2)),
+        "GB" => Some(1000_u64.pow(3)),
+        "TB" => Some(1000_u64.pow(4)),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| format!("`{text}` is not a size: write it as \"64KiB\" or \"5GiB\""))
+}
+
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an address and a port: write it as \"127.0.0.1:9000\" or \"[::]:9000\""))
+}
+
+/// A public name of ours.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let fine = !text.is_empty()
+        && text.len() <= 253
+        && text.split('.').all(|label| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        });
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not a host name in lower case, without scheme and port, as \"s3.example.org\""))
+    }
+}
+
+/// Where the backend is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub tls: bool,
+    /// Host and port, as they go into `Host`.
+    pub authority: String,
+}
+
+pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
+    let wrong = || format!("`{text}` is not an address of a storage: write it as \"http://127.0.0.1:9002\" or \"https://s3.internal\"");
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    let tls = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err(wrong()),
+    };
+    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    if uri.path().len() > 1 || uri.query().is_some() {
+        return Err(format!("`{text}` has a path or a query; a storage is addressed by its host and port alone"));
+    }
+    let default_port = if tls { 443 } else { 80 };
+    let authority = match authority.port_u16() {
+        // What HTTP clients leave out of `Host`, and backends of what they verify.
+        Some(port) if port == default_port => authority.host().to_owned(),
+        _ => authority.as_str().to_owned(),
+    };
+    Ok(Endpoint { tls, authority })
+}
+
+pub(super) fn profile(text: &str) -> Result<&'static Profile, String> {
+    Profile::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Profile::names().collect();
+        format!("`{text}` is not a kind of storage{}; known are {}", did_you_mean(text, names.iter().copied()), names.join(", "))
+    })
+}
+
+pub(super) fn format(text: &str) -> Result<log::Format, String> {
+    match text {
+        "text" => Ok(log::Format::Text),
+        "json" => Ok(log::Format::Json),
+        _ => Err(format!("`{text}` is not a log format: use \"text\" or \"json\"")),
+    }
+}
+
+/// Of a user or a role (IAM: "IAM and AWS STS quotas", name requirements).
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let fine = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte));
+    if fine { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a name of 1 to 64 letters, digits and +=,.@_-")) }
+}
+
+pub(super) fn access_key_id(text: &str) -> Result<String, String> {
+    let fine = (3..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if fine { Ok(text.to_owned()) } else { Err("is not an access key id: letters, digits and `_`, 3 to 128 of them; `daypass keygen --user` makes one".to_owned()) }
+}

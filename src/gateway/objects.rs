@@ -1,0 +1,179 @@
+//! From a permit to a reply that a client may have.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+use super::{
+    Gateway,
+    record::{Decision, Record},
+    reply::{BackendReply, ReplyBody},
+    request_body::{Prepared, RequestBody},
+    s3_errors, xml,
+};
+use crate::{
+    backend::{
+        Outgoing, Progress,
+        error_reply::{ErrorReply, MAX_ERROR_BODY},
+        owner::OwnerFilter,
+    },
+    clock::Timestamp,
+    s3::{
+        Call, ErrorCode, Permit, S3Error, Subject, authorize_delete,
+        error::error_xml,
+        headers::returns,
+        multi_delete::DeleteList,
+        operation::{BodyKind, Spec, Verb},
+    },
+};
+
+/// The largest answer to a multi-delete: 1,000 keys of 1 KiB, every byte escaped, and what stands around them.
+const MAX_DELETE_RESULT: usize = 8 * 1024 * 1024;
+
+impl Gateway {
+    /// Sends what was permitted and passes on what comes back.
+    pub(super) async fn forward(
+        &self,
+        permit: &Permit,
+        prepared: Prepared,
+        now: Timestamp,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        record.received(prepared.length);
+        let sent = self.backend.send(permit, prepared.outgoing, &prepared.progress, now).await;
+        // Whatever the backend says: a body that failed a check is the client's failure.
+        if let Some(verdict) = prepared.verdict.as_ref().filter(|verdict| verdict.failure().is_some()) {
+            return Err(s3_errors::of_upload(verdict));
+        }
+        let reply = sent.map_err(|error| s3_errors::of_exchange(&error))?;
+        if reply.status().is_success() && prepared.verdict.is_some_and(|verdict| !verdict.passed()) {
+            return Err(S3Error::internal("the backend answered before it had the whole body"));
+        }
+        self.pass_on(permit.spec(), reply, record).await
+    }
+
+    async fn pass_on(
+        &self,
+        spec: &'static Spec,
+        reply: Response<Incoming>,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        let (parts, body) = reply.into_parts();
+        if parts.status == StatusCode::NOT_MODIFIED || (parts.status.is_client_error() && spec.method == Verb::Head) {
+            return self.without_body(parts.status, &parts.headers);
+        }
+        if !parts.status.is_success() {
+            return self.refused_by_backend(spec, parts.status, body, record).await;
+        }
+        let filter = carries_owners(spec).then(|| OwnerFilter::new(self.shown_owner()));
+        let filtered = filter.is_some();
+        let mut response = Response::new(ReplyBody::backend(BackendReply::new(body, filter, self.settings.stall_timeout)));
+        *response.status_mut() = parts.status;
+        for (name, value) in &parts.headers {
+            let fits = returns(name.as_str()) && !(filtered && spec.method != Verb::Head && *name == header::CONTENT_LENGTH);
+            if fits {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
+        if spec.name == "CreateBucket"
+            && let Some(location) = record.bucket_location()
+        {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        Ok(response)
+    }
+
+    /// A reply that is its status and headers. Our own credentials may be what a backend refuses here, and a HEAD has no
+    /// code to tell.
+    fn without_body(&self, status: StatusCode, headers: &HeaderMap) -> Result<Response<ReplyBody>, S3Error> {
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            let cause = format!("{} refused a HEAD with {status}: check the root keys", self.backend.root_access_key_id());
+            return Err(S3Error::internal(cause));
+        }
+        let mut response = Response::new(ReplyBody::whole(Bytes::new()));
+        *response.status_mut() = status;
+        for (name, value) in headers.iter().filter(|(name, _)| returns(name.as_str()) && **name != header::CONTENT_LENGTH) {
+            response.headers_mut().append(name, value.clone());
+        }
+        Ok(response)
+    }
+
+    async fn refused_by_backend(
+        &self,
+        spec: &'static Spec,
+        status: StatusCode,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        if !status.is_client_error() && !status.is_server_error() {
+            return Err(S3Error::internal(format!("the backend answered {status}, which is not followed")));
+        }
+        let body = self.read_whole(body, MAX_ERROR_BODY).await?;
+        let reply = ErrorReply::read(status, &body, self.backend.root_access_key_id())
+            .map_err(|unfit| s3_errors::of_unfit(&unfit))?;
+        // Daypass has allowed it, and the root may do anything: only what an object lock forbids is forbidden to the root.
+        let locks = matches!(spec.method, Verb::Delete | Verb::Put | Verb::Post);
+        if reply.code == "AccessDenied" && !locks {
+            return Err(S3Error::internal("the backend denied the root keys: check their rights"));
+        }
+        record.backend_code(&reply.code);
+        let request_id = record.request_id.to_string();
+        let text = error_xml(&reply.code, &reply.message, &reply.elements, &record.resource(), &request_id);
+        Ok(xml(status, text))
+    }
+
+    /// Deletes key by key what the caller may delete.
+    pub(super) async fn multi_delete(
+        &self,
+        call: Call,
+        body: RequestBody<'_>,
+        subject: Subject<'_>,
+        now: Timestamp,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        let headers = body.headers;
+        let BodyKind::Document(limit) = call.spec().body else {
+            return Err(S3Error::internal("a multi-delete takes a document"));
+        };
+        if headers.get(header::CONTENT_LENGTH).is_none() {
+            return Err(S3Error::new(ErrorCode::MissingContentLength, "You must provide the Content-Length HTTP header."));
+        }
+        let document = body.document(limit, true).await?;
+        record.received(document.len() as u64);
+        let list = DeleteList::parse(&document, subject.profile)?;
+        let decided = authorize_delete(call, headers, list, subject)?;
+        record.decision = if decided.denied.is_empty() { Decision::Allow } else { Decision::Deny };
+        let Some(permit) = &decided.permit else {
+            return Ok(xml(StatusCode::OK, decided.merge(None)?));
+        };
+        let outgoing = Outgoing::Document(Bytes::from(decided.to_xml()));
+        let reply = self.backend.send(permit, outgoing, &Progress::start(), now).await;
+        let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
+        if reply.status() != StatusCode::OK {
+            return self.pass_on(permit.spec(), reply, record).await;
+        }
+        let answer = self.read_whole(reply.into_body(), MAX_DELETE_RESULT).await?;
+        let answer = String::from_utf8(answer.to_vec()).map_err(S3Error::internal)?;
+        Ok(xml(StatusCode::OK, decided.merge(Some(&answer))?))
+    }
+
+    async fn read_whole(&self, body: Incoming, limit: usize) -> Result<Bytes, S3Error> {
+        let read = tokio::time::timeout(self.settings.stall_timeout, Limited::new(body, limit).collect()).await;
+        match read {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(cause)) => Err(S3Error::internal(format!("the backend's reply cannot be read: {cause}"))),
+            Err(_) => Err(S3Error::internal("the backend's reply did not come to its end")),
+        }
+    }
+}
+
+/// Replies that are documents may name the backend's account; the bytes of objects are nobody's to change.
+fn carries_owners(spec: &Spec) -> bool {
+    spec.method != Verb::Head && !matches!(spec.name, "GetObject" | "GetObjectTorrent" | "SelectObjectContent")
+}
+
+/// `Location` of a new bucket.
+pub(super) fn location_of(bucket: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("/{bucket}")).ok()
+}

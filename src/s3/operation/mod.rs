@@ -1,0 +1,151 @@
+//! Every operation of S3 as data: how a request names it, what it may carry, which actions it needs.
+//!
+//! What is not in the table does not exist here: 501, never forwarded.
+
+mod spec;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Method};
+
+pub use self::spec::{BodyKind, Kind, Level, Selector, Spec, Verb};
+use super::{
+    error::{ErrorCode, S3Error},
+    target::Target,
+};
+
+/// The parameters of a request, decoded, each name once.
+pub type Query = Vec<(Cow<'static, str>, String)>;
+
+/// SDKs name the operation in the query for their own logs; it means nothing.
+const MEANS_NOTHING: &str = "x-id";
+
+/// A request that was understood: which operation, on what, with which parameters.
+#[derive(Debug)]
+pub struct Call {
+    pub(super) spec: &'static Spec,
+    pub(super) target: Target,
+    pub(super) query: Query,
+}
+
+impl Call {
+    /// Finds the one operation that the request names.
+    pub fn classify<'q>(
+        method: &Method,
+        target: Target,
+        parameters: impl Iterator<Item = (&'q str, &'q str)>,
+        headers: &HeaderMap,
+    ) -> Result<Self, S3Error> {
+        let mut parameters: Vec<(&str, &str)> =
+            parameters.filter(|(name, _)| *name != MEANS_NOTHING).collect();
+        refuse_repeated(&mut parameters)?;
+        let spec = find(method, Level::of(&target), &parameters, headers)?;
+        let query = parameters
+            .iter()
+            .map(|(name, value)| {
+                let name = spec.parameter(name).ok_or_else(|| misplaced(spec, name))?;
+                Ok((Cow::Borrowed(name), (*value).to_owned()))
+            })
+            .collect::<Result<Query, S3Error>>()?;
+        for selector in spec.selectors {
+            selector.check(&query)?;
+        }
+        if let Some(why) = spec.refused {
+            return Err(not_implemented(format!("{} is not supported: {why}", spec.name)));
+        }
+        Ok(Self { spec, target, query })
+    }
+
+    /// A form upload, which is an upload to the key that the form names.
+    pub(super) fn post_object(target: Target) -> Self {
+        Self { spec: &table::POST_OBJECT, target, query: Query::new() }
+    }
+
+    pub fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Every operation that is known, also those that are refused.
+pub fn all() -> impl Iterator<Item = &'static Spec> {
+    table::all()
+}
+
+/// Two values for one name are two readings of one request. Names that differ in case alone are as bad: no operation has
+/// them, and some server may take one for the other.
+fn refuse_repeated(parameters: &mut [(&str, &str)]) -> Result<(), S3Error> {
+    if parameters.len() > 64 {
+        return Err(S3Error::new(ErrorCode::InvalidArgument, "The request has too many query parameters."));
+    }
+    for (index, (name, _)) in parameters.iter().enumerate() {
+        if parameters.iter().take(index).any(|(before, _)| before.eq_ignore_ascii_case(name)) {
+            return Err(S3Error::new(ErrorCode::InvalidArgument, "A query parameter is given more than once.")
+                .with("ArgumentName", (*name).to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// The operation with the most selectors that the request satisfies; two that are as good contradict each other.
+fn find(
+    method: &Method,
+    level: Level,
+    parameters: &[(&str, &str)],
+    headers: &HeaderMap,
+) -> Result<&'static Spec, S3Error> {
+    let at_home = all().filter(|spec| spec.method.is(method) && spec.level == level);
+    let mut fitting: Vec<&'static Spec> = at_home
+        .filter(|spec| spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers))
+        .collect();
+    fitting.sort_by_key(|spec| std::cmp::Reverse(spec.precision()));
+    match fitting.as_slice() {
+        [] => Err(unknown_method(level, parameters)),
+        [first, second, ..] if first.precision() == second.precision() => Err(S3Error::new(
+            ErrorCode::InvalidArgument,
+            format!("The request names two operations at once: {} and {}.", first.name, second.name),
+        )),
+        [first, ..] => Ok(first),
+    }
+}
+
+fn unknown_method(level: Level, parameters: &[(&str, &str)]) -> S3Error {
+    let known_elsewhere = all().any(|spec| {
+        spec.level == level && !spec.selectors.is_empty() && spec.selectors.iter().all(|selector| selector.is_in(parameters))
+    });
+    if known_elsewhere || parameters.is_empty() {
+        return S3Error::new(
+            ErrorCode::MethodNotAllowed,
+            "The specified method is not allowed against this resource.",
+        );
+    }
+    not_implemented("The request names no operation of S3 that is known here.".to_owned())
+}
+
+/// A parameter that the operation does not have: one of another operation, or of none.
+fn misplaced(spec: &Spec, name: &str) -> S3Error {
+    let error = if all().any(|other| other.parameter(name).is_some()) {
+        S3Error::new(ErrorCode::InvalidArgument, format!("{} does not take the query parameter {name}.", spec.name))
+    } else {
+        not_implemented(format!("The query parameter {name} is not known here."))
+    };
+    error.with("ArgumentName", name.to_owned())
+}
+
+fn not_implemented(message: String) -> S3Error {
+    S3Error::new(ErrorCode::NotImplemented, message)
+}

@@ -1,0 +1,175 @@
+//! The accept loop and the drain.
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::{Peer, Settings, connection};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+/// After an error of the whole listener, such as no file descriptor left.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// What became of the connections that were open when the server was told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    pub finished: usize,
+    /// Closed before their end.
+    pub cut: usize,
+}
+
+/// Opens a listener.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until `stop` turns true, then lets what is under way finish.
+pub async fn serve<H, F, B>(
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    handler: H,
+    mut stop: watch::Receiver<bool>,
+) -> Drained
+where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let slots = Arc::new(Semaphore::new(settings.limits.max_connections));
+    let addresses = Addresses::new(settings.limits.max_connections_per_address);
+    let mut connections = JoinSet::new();
+    let for_connections = stop.clone();
+    loop {
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stopped| *stopped) => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(&ended),
+            accepted = accept(&listener, &slots) => {
+                let (socket, peer, slot) = accepted;
+                let Some(place) = addresses.enter(peer.ip()) else {
+                    tracing::debug!(client = %peer.ip(), "too many connections from this address");
+                    continue;
+                };
+                let run = connection::run(socket, peer, settings.clone(), handler.clone(), for_connections.clone());
+                connections.spawn(async move {
+                    run.await;
+                    drop((place, slot));
+                });
+            }
+        }
+    }
+    // New connections are refused by the system from here on.
+    drop(listener);
+    drain(connections, settings.limits.drain_timeout).await
+}
+
+async fn drain(mut connections: JoinSet<()>, within: Duration) -> Drained {
+    let mut finished = 0;
+    let all_done = async {
+        while let Some(ended) = connections.join_next().await {
+            note_panic(&ended);
+            finished += 1;
+        }
+    };
+    if tokio::time::timeout(within, all_done).await.is_ok() {
+        return Drained { finished, cut: 0 };
+    }
+    let cut = connections.len();
+    connections.shutdown().await;
+    Drained { finished, cut }
+}
+
+fn note_panic(ended: &Result<(), tokio::task::JoinError>) {
+    if ended.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
+        tracing::error!("a connection ended by a defect of the gateway; the others go on");
+    }
+}
+
+/// The next connection, once there is a slot for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            // Nobody closes the semaphore.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                if socket.set_nodelay(true).is_ok() {
+                    return (socket, peer, slot);
+                }
+            }
+            // The client was gone before it was accepted: no fault of the listener.
+            Err(cause) if matches!(cause.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
+            Err(cause) => {
+                tracing::warn!("no connection can be accepted: {cause}");
+                tokio::time::sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+/// How many connections each address has.
+#[derive(Debug, Clone)]
+struct Addresses {
+    most: usize,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One connection's place among those of its address.
+struct AddressPlace {
+    address: IpAddr,
+    addresses: Addresses,
+}
+
+impl Addresses {
+    fn new(most: usize) -> Self {
+        Self { most: if most == 0 { usize::MAX } else { most }, open: Arc::default() }
+    }
+
+    fn enter(&self, address: IpAddr) -> Option<AddressPlace> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(address).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        Some(AddressPlace { address, addresses: self.clone() })
+    }
+}
+
+impl Drop for AddressPlace {
+    fn drop(&mut self) {
+        let mut open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}

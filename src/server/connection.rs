@@ -1,0 +1,176 @@
+//! One connection from its first byte to its last.
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::watch,
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Peer, Settings,
+    activity::{Activity, Tracked},
+    client_address,
+    guarded_io::GuardedIo,
+    proxy_protocol,
+};
+
+/// How much of a body is read or written at once, and kept for a connection.
+const BUFFER: usize = 64 * 1024;
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Whom the requests of a connection come from, as far as the connection knows.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    /// The other end of the TCP connection.
+    hop: std::net::IpAddr,
+    client: std::net::IpAddr,
+    tls: bool,
+}
+
+/// Serves one connection. Errors are the other end's doing and end here.
+pub(super) async fn run<H, F, B>(
+    socket: TcpStream,
+    peer: SocketAddr,
+    settings: Arc<Settings>,
+    handler: H,
+    stop: watch::Receiver<bool>,
+) where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    if let Err(cause) = serve(socket, peer, settings, handler, stop).await {
+        tracing::debug!(client = %peer.ip(), "connection ended: {cause}");
+    }
+}
+
+async fn serve<H, F, B>(
+    mut socket: TcpStream,
+    peer: SocketAddr,
+    settings: Arc<Settings>,
+    handler: H,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut source = Source { hop: peer.ip(), client: peer.ip(), tls: settings.tls.is_some() };
+    if settings.proxy_protocol && client_address::is_trusted(&settings.trusted_proxies, source.hop) {
+        let told = timeout(settings.limits.header_timeout, proxy_protocol::read(&mut socket)).await??;
+        source.client = told.unwrap_or(source.hop);
+    }
+    let Some(tls) = settings.tls.clone() else {
+        let protocol = timeout(settings.limits.header_timeout, sniff(&socket)).await??;
+        return speak(socket, protocol, source, settings, handler, stop).await;
+    };
+    let socket = timeout(settings.limits.tls_handshake_timeout, TlsAcceptor::from(tls).accept(socket)).await??;
+    let protocol = match socket.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    speak(socket, protocol, source, settings, handler, stop).await
+}
+
+/// Looks at the first bytes without taking them.
+async fn sniff(socket: &TcpStream) -> io::Result<Protocol> {
+    let mut first = [0; PREFACE.len()];
+    loop {
+        let seen = socket.peek(&mut first).await?;
+        if seen == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if first.get(..seen) != PREFACE.get(..seen) {
+            return Ok(Protocol::Http1);
+        }
+        if seen == PREFACE.len() {
+            return Ok(Protocol::Http2);
+        }
+        // A part of the preface: `peek` would give it again at once.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn speak<S, H, F, B>(
+    socket: S,
+    protocol: Protocol,
+    source: Source,
+    settings: Arc<Settings>,
+    handler: H,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Box<dyn Error + Send + Sync>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let activity = Activity::default();
+    let io = GuardedIo::new(socket, activity.clone(), &settings.limits, protocol == Protocol::Http1);
+    let io = TokioIo::new(io);
+    let limits = settings.limits.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let under_way = activity.begin();
+        let address = client_address::of_request(source.hop, source.client, &settings, request.headers());
+        let answer = handler(request, Peer { address, tls: source.tls });
+        async move {
+            let reply = answer.await;
+            Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))
+        }
+    });
+    // Both kinds of connection end in the same way but share no trait.
+    macro_rules! until_stopped {
+        ($connection:expr) => {{
+            let mut connection = pin!($connection);
+            tokio::select! {
+                ended = connection.as_mut() => return Ok(ended?),
+                _ = stop.wait_for(|stopped| *stopped) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            Ok(connection.await?)
+        }};
+    }
+    match protocol {
+        Protocol::Http1 => {
+            let mut server = http1::Builder::new();
+            server.half_close(false).max_headers(limits.max_headers).max_buf_size(BUFFER.max(limits.max_head_size));
+            server.timer(TokioTimer::new()).header_read_timeout(None);
+            until_stopped!(server.serve_connection(io, service))
+        }
+        Protocol::Http2 => {
+            let mut server = http2::Builder::new(TokioExecutor::new());
+            server
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(128)
+                .max_header_list_size(u32::try_from(limits.max_head_size).unwrap_or(u32::MAX))
+                .max_send_buf_size(BUFFER)
+                .initial_stream_window_size(256 * 1024)
+                .initial_connection_window_size(1024 * 1024);
+            until_stopped!(server.serve_connection(io, service))
+        }
+    }
+}
