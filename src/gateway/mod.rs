@@ -104,6 +104,10 @@ impl Gateway {
             response.headers_mut().insert("x-amz-request-id", id);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if parts.headers.contains_key(header::TRANSFER_ENCODING) && peer.may_be_shared() {
+            // The HTTP library drops a Content-Length that stood beside it; a proxy before us may have believed that one.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         record.status = response.status();
         response.map(|body| body.recorded(record))
     }

@@ -133,10 +133,11 @@ where
     let io = GuardedIo::new(socket, activity.clone(), &settings.limits, protocol == Protocol::Http1);
     let io = TokioIo::new(io);
     let limits = settings.limits.clone();
+    let proxied = client_address::is_trusted(&settings.trusted_proxies, source.hop);
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = activity.begin();
         let address = client_address::of_request(source.hop, source.client, &settings, request.headers());
-        let answer = handler(request, Peer { address, tls: source.tls });
+        let answer = handler(request, Peer { address, tls: source.tls, proxied });
         async move {
             let reply = answer.await;
             Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))

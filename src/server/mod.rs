@@ -72,4 +72,13 @@ pub struct Peer {
     /// The client's: of the connection, or what a trusted proxy says.
     pub address: IpAddr,
     pub tls: bool,
+    /// A trusted proxy stands between.
+    pub proxied: bool,
+}
+
+impl Peer {
+    /// Whether somebody between the client and us could have read the same bytes as other requests.
+    pub fn may_be_shared(&self) -> bool {
+        self.proxied || !self.tls
+    }
 }

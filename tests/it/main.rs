@@ -4,8 +4,17 @@
     clippy::expect_used,
     clippy::panic,
     clippy::missing_panics_doc,
+    unreachable_pub,
     reason = "a test that cannot go on fails"
 )]
 
+mod bodies;
+mod decisions;
+mod header_signatures;
+mod isolation;
+mod limits;
+mod names;
+mod presigned_urls;
 mod structure;
+mod sts;
 mod support;

@@ -49,6 +49,7 @@ impl Answer {
     }
 }
 
+type Early = Arc<Mutex<Option<Answer>>>;
 type Script = Arc<Mutex<Box<dyn Fn(&Recorded) -> Answer + Send>>>;
 
 /// The recording backend, on a real socket.
@@ -56,6 +57,7 @@ pub struct Backend {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Recorded>>>,
     script: Script,
+    early: Early,
     accepting: JoinHandle<()>,
 }
 
@@ -66,15 +68,16 @@ impl Backend {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let script: Script =
             Arc::new(Mutex::new(Box::new(|_| Answer::new(200, "").header("etag", "\"0\""))));
+        let early = Early::default();
         let accepting = tokio::spawn({
-            let (requests, script) = (requests.clone(), script.clone());
+            let (requests, script, early) = (requests.clone(), script.clone(), early.clone());
             async move {
                 loop {
                     let (socket, _) = listener.accept().await.unwrap();
-                    let (requests, script) = (requests.clone(), script.clone());
+                    let (requests, script, early) = (requests.clone(), script.clone(), early.clone());
                     tokio::spawn(async move {
                         let service = service_fn(move |request| {
-                            record(request, requests.clone(), script.clone())
+                            record(request, requests.clone(), script.clone(), early.clone())
                         });
                         let _ = hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(socket), service)
@@ -83,7 +86,7 @@ impl Backend {
                 }
             }
         });
-        Self { address, requests, script, accepting }
+        Self { address, requests, script, early, accepting }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -93,6 +96,11 @@ impl Backend {
     /// Every answer from now on.
     pub fn answers(&self, script: impl Fn(&Recorded) -> Answer + Send + 'static) {
         *self.script.lock().unwrap() = Box::new(script);
+    }
+
+    /// From now on answers with the head of the request, before its body has come.
+    pub fn answers_early(&self, answer: Answer) {
+        *self.early.lock().unwrap() = Some(answer);
     }
 
     /// Everything that arrived, complete or not.
@@ -134,6 +142,7 @@ async fn record(
     request: Request<Incoming>,
     requests: Arc<Mutex<Vec<Recorded>>>,
     script: Script,
+    early: Early,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, mut body) = request.into_parts();
     let index = {
@@ -147,6 +156,9 @@ async fn record(
         });
         requests.len() - 1
     };
+    if let Some(answer) = early.lock().unwrap().clone() {
+        return Ok(response(answer));
+    }
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame?.into_data()
             && let Some(request) = requests.lock().unwrap().get_mut(index)
@@ -161,9 +173,13 @@ async fn record(
         request.clone()
     };
     let answer = (script.lock().unwrap())(&recorded);
+    Ok(response(answer))
+}
+
+fn response(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::builder().status(answer.status);
     for (name, value) in answer.headers {
         response = response.header(name, value);
     }
-    Ok(response.body(Full::new(answer.body)).unwrap())
+    response.body(Full::new(answer.body)).unwrap()
 }

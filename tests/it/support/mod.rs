@@ -73,6 +73,12 @@ impl Builder {
         self
     }
 
+    /// Without TLS and without `trust_link`.
+    pub fn untrusted_link(mut self) -> Self {
+        self.backend.clear();
+        self
+    }
+
     /// Another backend than the recording one.
     pub fn backend_endpoint(mut self, endpoint: &str) -> Self {
         self.backend_endpoint = Some(endpoint.to_owned());
@@ -205,6 +211,18 @@ impl Gateway {
     pub async fn role_session(&self, role: &str) -> Keys {
         let arn = format!("arn:aws:iam::000000000000:role/{role}");
         self.assume(&[("RoleArn", &arn), ("RoleSessionName", "test")]).await
+    }
+
+    /// Temporary keys of alice from a gateway that goes by this name.
+    pub async fn assume_at(&self, host: &str) -> Keys {
+        let mut call = call("POST", "/")
+            .service("sts")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("Action=AssumeRole&Version=2011-06-15");
+        call.host = Some(host.to_owned());
+        let reply = self.send(&self.alice(), call).await;
+        reply.is_ok();
+        keys_of(&reply)
     }
 
     pub async fn assume(&self, parameters: &[(&str, &str)]) -> Keys {
