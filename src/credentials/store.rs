@@ -17,7 +17,7 @@ use crate::{
     iam::{EffectivePolicies, PolicyRegistry, PolicySet},
     identity::Directory,
     secret::AccessKeyId,
-    sigv4::{self, Rules, SignedRequest, VerifiedSignature},
+    sigv4::{self, Claim, Rules, VerifiedSignature},
 };
 
 /// Who there is and what they may do, as the configuration says now.
@@ -169,7 +169,7 @@ impl SessionStore {
     /// Whose S3 request this is: temporary keys, or the long-term key of a user with `s3_access`.
     pub fn authenticate_s3(
         &self,
-        signed: &SignedRequest<'_>,
+        signed: &impl Claim,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
@@ -183,7 +183,7 @@ impl SessionStore {
     /// Whose STS request this is: temporary keys or any long-term key.
     pub fn authenticate_sts(
         &self,
-        signed: &SignedRequest<'_>,
+        signed: &impl Claim,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
@@ -192,7 +192,7 @@ impl SessionStore {
 
     fn authenticate(
         &self,
-        signed: &SignedRequest<'_>,
+        signed: &impl Claim,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {

@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod objects;
+mod post_form;
 mod record;
 mod reply;
 mod request_body;
@@ -121,6 +122,7 @@ impl Gateway {
         let place = self.settings.hosts.place(head.host)?;
         match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
             Route::Sts => Ok(self.sts(parts, head, body, record).await),
+            Route::S3 if post_form::is_form(parts) => self.post_form(parts, head, &place, body, record).await,
             Route::S3 => self.s3(parts, head, &place, body, record).await,
         }
     }

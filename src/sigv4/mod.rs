@@ -8,11 +8,13 @@
 mod authorization;
 mod canonical;
 mod chunked;
+mod claim;
 mod encoding;
 mod error;
 mod key;
 mod outbound;
 mod payload;
+mod post_policy;
 mod presigned;
 mod request;
 #[cfg(test)]
@@ -20,10 +22,12 @@ mod tests;
 
 pub use self::{
     chunked::{ChunkError, ChunkSigner, ChunkedDecoder, ChunkedEncoder, Trailers},
+    claim::Claim,
     encoding::{EncodingError, decode_path, decode_query, encode_component, encode_path},
     error::{Error, Mismatch},
     key::{CredentialScope, SigningKey},
     outbound::{OutboundHead, SignedOutbound, sign},
     payload::PayloadHash,
+    post_policy::{FormError, FormFields, PolicyProblem, PostPolicy, SignedForm},
     request::{Mechanism, RequestHead, Rules, SignedRequest, VerifiedSignature},
 };

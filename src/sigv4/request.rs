@@ -9,6 +9,7 @@ use super::{
     authorization::Authorization,
     canonical::{Canonical, canonical_query, sha256_hex, string_to_sign},
     chunked::ChunkSigner,
+    claim::Claim,
     encoding::{decode_path, decode_query, encode_path},
     error::{Error, Mismatch},
     key::{CredentialScope, SigningKey},
@@ -41,6 +42,8 @@ pub enum Mechanism {
     Header,
     /// The query: a presigned URL.
     Query { expires: Duration },
+    /// The fields of a form: a signed policy.
+    Form,
 }
 
 /// What a valid signature must say of this place.
@@ -189,25 +192,8 @@ impl<'r> SignedRequest<'r> {
         })
     }
 
-    pub fn access_key_id(&self) -> &str {
-        &self.access_key_id
-    }
-
-    /// The token as sent, from the header or the query.
-    pub fn session_token(&self) -> Option<&str> {
-        self.session_token.as_deref()
-    }
-
     pub fn mechanism(&self) -> Mechanism {
         self.mechanism
-    }
-
-    pub fn scope(&self) -> CredentialScope<'_> {
-        CredentialScope { date: &self.scope.0, region: &self.scope.1, service: &self.scope.2 }
-    }
-
-    pub fn signed_at(&self) -> Timestamp {
-        self.signed_at
     }
 
     pub fn payload(&self) -> &PayloadHash {
@@ -220,47 +206,6 @@ impl<'r> SignedRequest<'r> {
             .iter()
             .filter(|(name, _)| !authenticates(name))
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
-    }
-
-    /// The one way to a [`VerifiedSignature`]: the right place, the right time, the right signature.
-    pub fn verify(&self, key: &SigningKey, rules: &Rules, now: Timestamp) -> Result<VerifiedSignature, Error> {
-        self.check_place_and_time(rules, now)?;
-        let canonical_request = self.canonical_request()?;
-        let string_to_sign = string_to_sign(&self.amz_date, self.scope(), &canonical_request);
-        let computed = key.sign(&string_to_sign);
-        let provided = parse_lower_hex(&self.signature);
-        // A signature that is no 32 bytes is compared all the same, so that it takes the same time.
-        let equal = computed.ct_eq(&provided.unwrap_or_default());
-        if provided.is_none() || !bool::from(equal) {
-            return Err(Error::SignatureDoesNotMatch(Box::new(Mismatch {
-                access_key_id: self.access_key_id.clone().into_owned(),
-                signature_provided: self.signature.clone().into_owned(),
-                string_to_sign,
-                canonical_request: String::from_utf8_lossy(&canonical_request).into_owned(),
-            })));
-        }
-        Ok(VerifiedSignature {
-            payload: self.payload.clone(),
-            mechanism: self.mechanism,
-            chunks: self.payload.has_signed_chunks().then(|| {
-                ChunkSigner::new(key.clone(), self.amz_date.clone(), self.scope().to_string(), self.signature.clone().into_owned())
-            }),
-        })
-    }
-
-    /// The work of [`Self::verify`] with a key that is nobody's, so that an unknown access key takes as long to refuse as a
-    /// wrong signature.
-    pub fn verify_against_nobody(&self, rules: &Rules, now: Timestamp) -> Error {
-        match self.verify(&SigningKey::of_nobody(), rules, now) {
-            Err(refused) => refused,
-            Ok(_) => Error::MissingCredentials,
-        }
-    }
-
-    /// Whether it is meant for this place and for now: what is asked before any key is derived for it.
-    pub fn check_place_and_time(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
-        self.check_scope(rules)?;
-        self.check_time(rules, now)
     }
 
     fn check_scope(&self, rules: &Rules) -> Result<(), Error> {
@@ -296,7 +241,7 @@ impl<'r> SignedRequest<'r> {
             Mechanism::Query { expires } if now >= self.signed_at.plus(expires) => {
                 Err(Error::Expired { ended: self.signed_at.plus(expires), server: now })
             }
-            Mechanism::Header | Mechanism::Query { .. } => Ok(()),
+            Mechanism::Header | Mechanism::Query { .. } | Mechanism::Form => Ok(()),
         }
     }
 
@@ -314,6 +259,54 @@ impl<'r> SignedRequest<'r> {
         canonical.request().ok_or_else(|| {
             Error::AuthorizationHeaderMalformed("SignedHeaders names a header that the request does not have".to_owned())
         })
+    }
+}
+
+impl Claim for SignedRequest<'_> {
+    fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
+    }
+
+    fn scope(&self) -> CredentialScope<'_> {
+        CredentialScope { date: &self.scope.0, region: &self.scope.1, service: &self.scope.2 }
+    }
+
+    fn signed_at(&self) -> Timestamp {
+        self.signed_at
+    }
+
+    fn verify(&self, key: &SigningKey, rules: &Rules, now: Timestamp) -> Result<VerifiedSignature, Error> {
+        self.check_place_and_time(rules, now)?;
+        let canonical_request = self.canonical_request()?;
+        let string_to_sign = string_to_sign(&self.amz_date, self.scope(), &canonical_request);
+        let computed = key.sign(&string_to_sign);
+        let provided = parse_lower_hex(&self.signature);
+        // A signature that is no 32 bytes is compared all the same, so that it takes the same time.
+        let equal = computed.ct_eq(&provided.unwrap_or_default());
+        if provided.is_none() || !bool::from(equal) {
+            return Err(Error::SignatureDoesNotMatch(Box::new(Mismatch {
+                access_key_id: self.access_key_id.clone().into_owned(),
+                signature_provided: self.signature.clone().into_owned(),
+                string_to_sign,
+                canonical_request: String::from_utf8_lossy(&canonical_request).into_owned(),
+            })));
+        }
+        Ok(VerifiedSignature {
+            payload: self.payload.clone(),
+            mechanism: self.mechanism,
+            chunks: self.payload.has_signed_chunks().then(|| {
+                ChunkSigner::new(key.clone(), self.amz_date.clone(), self.scope().to_string(), self.signature.clone().into_owned())
+            }),
+        })
+    }
+
+    fn check_place_and_time(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
+        self.check_scope(rules)?;
+        self.check_time(rules, now)
     }
 }
 

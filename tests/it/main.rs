@@ -10,6 +10,7 @@
 
 mod bodies;
 mod decisions;
+mod forms;
 mod header_signatures;
 mod isolation;
 mod limits;

@@ -59,9 +59,11 @@ impl Call {
         Ok(Self { spec, target, query })
     }
 
-    /// A form upload, which is an upload to the key that the form names.
-    pub(super) fn post_object(target: Target) -> Self {
-        Self { spec: &table::POST_OBJECT, target, query: Query::new() }
+    /// The upload that a form asks for: to every rule and to the backend a `PutObject`.
+    pub fn upload_by_form(target: Target) -> Result<Self, S3Error> {
+        let spec = all().find(|spec| spec.name == "PutObject" && target.key().is_some());
+        let spec = spec.ok_or_else(|| S3Error::internal("a form upload without a key"))?;
+        Ok(Self { spec, target, query: Query::new() })
     }
 
     pub fn spec(&self) -> &'static Spec {
