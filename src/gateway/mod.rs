@@ -12,11 +12,11 @@ mod request_id;
 mod route;
 mod s3_errors;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -143,7 +143,8 @@ impl Gateway {
         record.caller(caller.principal(), caller.session().access_key_id.as_str());
         let target = Target::read(place, head.path, self.settings.profile)?;
         record.target(&target);
-        let call = Call::classify(&parts.method, target, signed.operation_parameters(), &parts.headers)?;
+        let headers = with_hoisted(&parts.headers, &signed)?;
+        let call = Call::classify(&parts.method, target, signed.operation_parameters(), &headers)?;
         record.operation = call.spec().name;
         let subject = Subject {
             principal: caller.principal(),
@@ -152,11 +153,11 @@ impl Gateway {
             profile: self.settings.profile,
         };
         let limits = BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
-        let body = RequestBody { headers: &parts.headers, signature: caller.signature(), incoming: body, limits };
+        let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
             return self.multi_delete(call, body, subject, now, record).await;
         }
-        let permit = authorize(call, &parts.headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
+        let permit = authorize(call, &headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;
         let prepared = body.prepare(permit.spec()).await?;
         self.forward(&permit, prepared, now, record).await
@@ -195,6 +196,21 @@ impl Gateway {
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {
     RequestHead { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers, host: head.host }
+}
+
+/// The headers, and those that a presigned URL carries in its query. One that stands in both places has two readings.
+fn with_hoisted<'r>(headers: &'r HeaderMap, signed: &SignedRequest<'_>) -> Result<Cow<'r, HeaderMap>, S3Error> {
+    let mut all = Cow::Borrowed(headers);
+    for (name, value) in signed.hoisted_headers() {
+        let invalid = |why: &'static str| S3Error::new(ErrorCode::InvalidArgument, why).with("ArgumentName", name);
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("A query parameter is no header's name."))?;
+        let value = HeaderValue::from_str(value).map_err(|_| invalid("A query parameter is no header's value."))?;
+        if all.contains_key(&header) {
+            return Err(invalid("A header is given in the query too."));
+        }
+        all.to_mut().insert(header, value);
+    }
+    Ok(all)
 }
 
 fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<ReplyBody> {

@@ -115,11 +115,16 @@ impl Body for ReplyBody {
             Content::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Backend(reply) => ready!(reply.poll(context)),
         };
+        // A reply whose length is known is not asked for its end.
+        let is_last = piece.is_some() && this.is_end_stream();
         let record = this.record.as_deref_mut();
         Poll::Ready(match piece {
             Some(Ok(bytes)) => {
                 if let Some(record) = record {
                     record.sent(bytes.len());
+                    if is_last {
+                        record.finished();
+                    }
                 }
                 Some(Ok(Frame::data(bytes)))
             }

@@ -11,6 +11,7 @@ mod chunked;
 mod claim;
 mod encoding;
 mod error;
+mod head;
 mod key;
 mod outbound;
 mod payload;

@@ -12,13 +12,13 @@ use super::{
     claim::Claim,
     encoding::{decode_path, decode_query, encode_path},
     error::{Error, Mismatch},
+    head::{check_coverage, request_time, singleton},
     key::{CredentialScope, SigningKey},
     payload::{PayloadHash, parse_lower_hex},
     presigned::{Pairs, PresignedQuery, authenticates, is_presigned, signed_pairs},
 };
 use crate::clock::Timestamp;
 
-const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
@@ -78,6 +78,10 @@ impl<'r> SignedRequest<'r> {
     pub fn parse(head: RequestHead<'r>) -> Result<Self, Error> {
         let pairs = decode_query(head.query).map_err(Error::InvalidUri)?;
         let authorization = singleton(head.headers, &header::AUTHORIZATION, "Authorization")?;
+        if pairs.iter().any(|(name, _)| name == "AWSAccessKeyId") {
+            // SigV2, which aws-cli still presigns with unless it is told otherwise.
+            return Err(Error::UnsupportedMechanism);
+        }
         match (authorization, is_presigned(&pairs)) {
             (None, false) => Err(Error::MissingCredentials),
             (Some(_), true) => Err(Error::SeveralMechanisms),
@@ -202,10 +206,24 @@ impl<'r> SignedRequest<'r> {
 
     /// The parameters of the query that are the operation's, decoded.
     pub fn operation_parameters(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.other_pairs().filter(|(name, _)| !self.is_hoisted(name))
+    }
+
+    /// The headers that a presigned URL carries as parameters of its query, as SDKs write them: signed like any other.
+    pub fn hoisted_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.other_pairs().filter(|(name, _)| self.is_hoisted(name))
+    }
+
+    fn other_pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pairs
             .iter()
             .filter(|(name, _)| !authenticates(name))
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
+    fn is_hoisted(&self, name: &str) -> bool {
+        matches!(self.mechanism, Mechanism::Query { .. })
+            && name.get(..6).is_some_and(|prefix| prefix.eq_ignore_ascii_case("x-amz-"))
     }
 
     fn check_scope(&self, rules: &Rules) -> Result<(), Error> {
@@ -343,44 +361,6 @@ fn canonical_path(raw: &str) -> Result<Cow<'_, str>, Error> {
         Cow::Borrowed(path) => encode_path(path),
         Cow::Owned(path) => encode_path(&path).into_owned().into(),
     })
-}
-
-/// The value of a header that may be there once.
-fn singleton<'r>(headers: &'r HeaderMap, name: &HeaderName, shown: &'static str) -> Result<Option<&'r str>, Error> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Error::RepeatedHeader(shown));
-    }
-    value.to_str().map(Some).map_err(|_| Error::UnsupportedMechanism)
-}
-
-/// `x-amz-date`, or without it `Date`.
-fn request_time(headers: &HeaderMap) -> Result<(String, Timestamp), Error> {
-    if headers.contains_key(X_AMZ_DATE) {
-        let text = singleton(headers, &X_AMZ_DATE, "x-amz-date")?.ok_or(Error::MissingDate)?;
-        let at = Timestamp::parse_amz_date(text).ok_or(Error::MissingDate)?;
-        return Ok((text.to_owned(), at));
-    }
-    let text = singleton(headers, &header::DATE, "Date")?.ok_or(Error::MissingDate)?;
-    let at = Timestamp::parse_amz_date(text).or_else(|| Timestamp::parse_http_date(text)).ok_or(Error::MissingDate)?;
-    Ok((at.amz_date(), at))
-}
-
-/// `host` and every `x-amz-*` header are signed. Only `x-amz-content-sha256` may be left out of the list: its value is a
-/// line of the canonical request anyway.
-fn check_coverage(headers: &HeaderMap, signed_headers: &str) -> Result<(), Error> {
-    let is_signed = |name: &str| signed_headers.split(';').any(|signed| signed == name);
-    let mut missing: Vec<String> = headers
-        .keys()
-        .map(HeaderName::as_str)
-        .filter(|name| name.starts_with("x-amz-") && *name != "x-amz-content-sha256" && !is_signed(name))
-        .map(str::to_owned)
-        .collect();
-    if !is_signed("host") {
-        missing.insert(0, "host".to_owned());
-    }
-    if missing.is_empty() { Ok(()) } else { Err(Error::HeadersNotSigned(missing)) }
 }
 
 /// The hash that an empty body has.

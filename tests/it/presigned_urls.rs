@@ -220,3 +220,38 @@ async fn names_and_values_of_a_query_have_one_reading() {
     }
     gateway.backend().saw_nothing();
 }
+
+#[tokio::test]
+async fn headers_that_sdks_put_into_the_query_count_as_headers() {
+    let gateway = Gateway::builder().role("put", &crate::support::allow("s3:PutObject", "*")).start().await;
+    let keys = gateway.session().await;
+    let put = || call("PUT", "/bucket/key").body("b");
+    follow(&gateway, &keys, put().query("x-amz-meta-who=sdk").query("x-amz-storage-class=STANDARD")).await.is_ok();
+    let sent = gateway.backend().only_request();
+    assert_eq!((sent.header("x-amz-meta-who"), sent.header("x-amz-storage-class")), (Some("sdk"), Some("STANDARD")));
+    assert_eq!(sent.target, "/bucket/key");
+
+    gateway.backend().forget();
+    let both = put().query("x-amz-meta-who=sdk").header("x-amz-meta-who", "other");
+    follow(&gateway, &keys, both).await.is_error(400, "InvalidArgument");
+    // Each asks for its own action, wherever it stands.
+    let role = gateway.role_session("put").await;
+    for parameter in ["x-amz-acl=public-read", "x-amz-tagging=a%3Db", "x-amz-copy-source=payroll%2Fall"] {
+        follow(&gateway, &role, put().query(parameter)).await.is_error(403, "AccessDenied");
+    }
+    let unsigned = bent(&gateway, &keys, put(), |signed| signed.call.query.push("x-amz-acl=public-read".into())).await;
+    unsigned.is_error(403, "SignatureDoesNotMatch");
+    // In a request that is signed in its header a parameter is a parameter.
+    gateway.send(&keys, put().query("x-amz-acl=public-read")).await.is_error(501, "NotImplemented");
+    gateway.backend().saw_nothing();
+}
+
+#[tokio::test]
+async fn a_url_of_signature_version_2_is_told_apart() {
+    let gateway = Gateway::start().await;
+    let old = "GET /bucket/key?AWSAccessKeyId=AKIA&Signature=abc&x-amz-security-token=t&Expires=1 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n";
+    let reply = crate::support::raw(gateway.address(), old.as_bytes()).await;
+    reply.is_error(400, "InvalidRequest");
+    assert!(reply.text().contains("AWS4-HMAC-SHA256"), "{}", reply.text());
+    gateway.backend().saw_nothing();
+}

@@ -56,7 +56,7 @@ public final class Client {
     private static void multipart() {
         byte[] part = new byte[5 * 1024 * 1024];
         Arrays.fill(part, (byte) 'p');
-        String upload = s3.createMultipartUpload(r -> r.bucket(bucket).key("java/parts")).uploadId();
+        String upload = s3.createMultipartUpload(r -> r.bucket(bucket).key("java/parts").checksumAlgorithm(ChecksumAlgorithm.CRC32)).uploadId();
         List<CompletedPart> parts = new java.util.ArrayList<>();
         for (int number = 1; number <= 2; number++) {
             int n = number;

@@ -1,1 +1,0 @@
-//! Tests of Daypass with the AWS SDK for Rust live in `tests/`.
