@@ -71,7 +71,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Runn
     let admin_listener = match &config.admin {
         None => None,
         Some(admin) => Some(
-            server::listen(admin.address).with_context(|| format!("admin.address: {} cannot be opened", admin.address))?,
+            server::listen(admin.address)
+                .with_context(|| format!("admin.address: {} cannot be opened", admin.address))?,
         ),
     };
     let (address, admin_address) = (listener.local_addr()?, local_address(admin_listener.as_ref())?);
@@ -116,7 +117,8 @@ pub async fn serve(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> 
 
 fn gateway(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Gateway> {
     let backend = Backend::new(backend_settings(&config.backend)).context("backend.ca_file")?;
-    let sessions = Arc::new(SessionStore::new(config.keyring, Arc::new(config.principals), config.limits.session_cache));
+    let sessions =
+        Arc::new(SessionStore::new(config.keyring, Arc::new(config.principals), config.limits.session_cache));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];
     regions.dedup();

@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn placeholders_of_minio_clients_are_arns_of_something_else() {
-        for foreign in ["arn:minio:iam:::role/dummy-internal", "arn:xxx:xxx:xxx:xxxx:role/x", "arn:aws:iam::1:user/x"] {
+        for foreign in
+            ["arn:minio:iam:::role/dummy-internal", "arn:xxx:xxx:xxx:xxxx:role/x", "arn:aws:iam::1:user/x"]
+        {
             assert_eq!(RoleArn::parse(foreign), Some(RoleArn::Foreign), "{foreign}");
         }
     }

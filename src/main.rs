@@ -1,5 +1,9 @@
 //! The `daypass` command: arguments in, exit code out. Everything else is in the library.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on standard output and error")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on standard output and error"
+)]
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -100,7 +104,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn load(file: &ConfigFile) -> Option<Config> {
-    #[expect(clippy::disallowed_methods, reason = "the environment is handed to config here and nowhere else")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the environment is handed to config here and nowhere else"
+    )]
     let environment = |name: &str| std::env::var(name).ok();
     match config::load(&file.config, &environment) {
         Ok(config) => Some(config),

@@ -65,8 +65,8 @@ pub enum UnfitReply {
 impl ErrorReply {
     /// Reads a body of at most [`MAX_ERROR_BODY`] bytes.
     pub fn read(status: StatusCode, body: &[u8], root_access_key_id: &str) -> Result<Self, UnfitReply> {
-        let text = std::str::from_utf8(body)
-            .map_err(|_| UnfitReply::NotAnS3Error { reason: "it is not UTF-8" })?;
+        let text =
+            std::str::from_utf8(body).map_err(|_| UnfitReply::NotAnS3Error { reason: "it is not UTF-8" })?;
         let mut reply = Self { status, code: String::new(), message: String::new(), elements: Vec::new() };
         let filled = reply.fill(text);
         if ABOUT_OUR_SIGNATURE.contains(&reply.code.as_str()) {
@@ -164,19 +164,27 @@ mod tests {
 
     #[test]
     fn a_refusal_of_our_own_signature_is_not_passed_on() {
-        let refused = read("<Error><Code>SignatureDoesNotMatch</Code><StringToSign>AWS4</StringToSign></Error>");
+        let refused =
+            read("<Error><Code>SignatureDoesNotMatch</Code><StringToSign>AWS4</StringToSign></Error>");
         assert_eq!(refused, Err(UnfitReply::OurSignature { code: "SignatureDoesNotMatch".to_owned() }));
     }
 
     #[test]
     fn a_message_that_repeats_the_root_key_is_replaced() {
-        let reply = read("<Error><Code>AccessDenied</Code><Message>ROOTKEY may not</Message></Error>").unwrap();
+        let reply =
+            read("<Error><Code>AccessDenied</Code><Message>ROOTKEY may not</Message></Error>").unwrap();
         assert_eq!((reply.code.as_str(), reply.message.contains("ROOTKEY")), ("AccessDenied", false));
     }
 
     #[test]
     fn html_other_xml_and_bytes_are_not_s3_errors() {
-        for body in ["<html><body>502</body></html>", "", "plain", "<Error/>", "<!DOCTYPE x><Error><Code>A</Code></Error>"] {
+        for body in [
+            "<html><body>502</body></html>",
+            "",
+            "plain",
+            "<Error/>",
+            "<!DOCTYPE x><Error><Code>A</Code></Error>",
+        ] {
             assert!(matches!(read(body), Err(UnfitReply::NotAnS3Error { .. })), "{body}");
         }
         let bytes = ErrorReply::read(StatusCode::BAD_GATEWAY, &[0xff, 0xfe], "ROOTKEY");

@@ -58,7 +58,9 @@ pub enum Outgoing {
     /// A document, read and proven whole.
     Document(Bytes),
     /// An object of no bytes, proven to be that, with the checksum of its trailer.
-    EmptyObject { trailer: Option<(HeaderName, HeaderValue)> },
+    EmptyObject {
+        trailer: Option<(HeaderName, HeaderValue)>,
+    },
     /// An object, proven while it streams.
     Object {
         upload: Upload,
@@ -104,7 +106,12 @@ impl Backend {
         self.pool.exchange(request, progress).await
     }
 
-    fn request(&self, permit: &Permit, outgoing: Outgoing, now: Timestamp) -> Result<Request<OutboundBody>, http::Error> {
+    fn request(
+        &self,
+        permit: &Permit,
+        outgoing: Outgoing,
+        now: Timestamp,
+    ) -> Result<Request<OutboundBody>, http::Error> {
         let path = encode_path(&permit.target().path()).into_owned();
         let mut headers = permit.headers().clone();
         if let Some(source) = permit.copy_source() {
@@ -178,6 +185,7 @@ impl Backend {
             Outgoing::Object { upload, declared, trailer } => {
                 let link = Link {
                     trusted: self.settings.tls || self.settings.trust_link,
+                    refuses_short_bodies: self.settings.profile.refuses_short_bodies,
                     checksum_trailers: self.settings.profile.checksum_trailers,
                 };
                 let name = trailer.map(Algorithm::header);
@@ -206,7 +214,8 @@ impl Backend {
             };
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_str(&coding)?);
         }
-        let trailer = trailer.as_ref().zip(algorithm).map(|(name, algorithm)| (name, algorithm.encoded_length()));
+        let trailer =
+            trailer.as_ref().zip(algorithm).map(|(name, algorithm)| (name, algorithm.encoded_length()));
         if let Some((name, _)) = trailer {
             headers.insert(X_AMZ_TRAILER, HeaderValue::from(name.clone()));
         }

@@ -48,7 +48,11 @@ impl OwnerFilter {
         let mut out = BytesMut::with_capacity(piece.len() + 64);
         let mut rest = piece;
         while !rest.is_empty() {
-            rest = if self.tag.is_empty() { self.push_text(rest, &mut out) } else { self.push_tag(rest, &mut out) };
+            rest = if self.tag.is_empty() {
+                self.push_text(rest, &mut out)
+            } else {
+                self.push_tag(rest, &mut out)
+            };
         }
         out.freeze()
     }
@@ -133,8 +137,7 @@ impl OwnerFilter {
 
 /// `http://backend:9000/b/k` → `/b/k`; anything that is no URL stays.
 pub fn without_origin(location: &[u8]) -> &[u8] {
-    let Some(after_scheme) =
-        location.strip_prefix(b"http://").or_else(|| location.strip_prefix(b"https://"))
+    let Some(after_scheme) = location.strip_prefix(b"http://").or_else(|| location.strip_prefix(b"https://"))
     else {
         return location;
     };

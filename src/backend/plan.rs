@@ -9,6 +9,8 @@ use crate::sigv4::PayloadHash;
 pub(super) struct Link {
     /// TLS, or the configuration says that nobody can change bytes on the way: `UNSIGNED-PAYLOAD` is enough.
     pub(super) trusted: bool,
+    /// A body that breaks off becomes no object there, even if nothing but its length says that it is not whole.
+    pub(super) refuses_short_bodies: bool,
     /// The backend understands `STREAMING-…-TRAILER` uploads and keeps the checksum.
     pub(super) checksum_trailers: bool,
 }
@@ -26,13 +28,16 @@ impl BodyForm {
     /// `declared`: what the client said of its payload; `trailer`: the checksum that it announced.
     ///
     /// A declared hash goes on as it is, a second guard behind our own check. Where there is none and the link is not
-    /// trusted, the bytes are signed chunk by chunk with the root key.
+    /// trusted, or the backend might keep half a body, the bytes are signed chunk by chunk with the root key.
     pub(super) fn choose(declared: &PayloadHash, trailer: Option<&HeaderName>, link: Link) -> Self {
         if let PayloadHash::Sha256(_) = declared {
             return Self::Plain(declared.clone());
         }
         let trailer = trailer.filter(|_| link.checksum_trailers).cloned();
         match (link.trusted, trailer) {
+            (true, None) if !link.refuses_short_bodies => {
+                Self::Chunked { payload: PayloadHash::SignedChunks, trailer: None }
+            }
             (true, None) => Self::Plain(PayloadHash::Unsigned),
             (true, trailer) => Self::Chunked { payload: PayloadHash::UnsignedChunksTrailer, trailer },
             (false, None) => Self::Chunked { payload: PayloadHash::SignedChunks, trailer: None },
@@ -57,7 +62,17 @@ mod tests {
     const CRC32: HeaderName = HeaderName::from_static("x-amz-checksum-crc32");
 
     fn link(trusted: bool, checksum_trailers: bool) -> Link {
-        Link { trusted, checksum_trailers }
+        Link { trusted, refuses_short_bodies: true, checksum_trailers }
+    }
+
+    #[test]
+    fn a_backend_that_might_keep_half_a_body_gets_it_in_chunks() {
+        let link = Link { trusted: true, refuses_short_bodies: false, checksum_trailers: false };
+        for declared in [PayloadHash::Unsigned, PayloadHash::SignedChunks, PayloadHash::UnsignedChunksTrailer]
+        {
+            let form = BodyForm::choose(&declared, None, link);
+            assert_eq!(form, BodyForm::Chunked { payload: PayloadHash::SignedChunks, trailer: None });
+        }
     }
 
     #[test]
@@ -70,7 +85,8 @@ mod tests {
 
     #[test]
     fn on_a_link_that_is_not_trusted_every_byte_is_signed() {
-        for declared in [PayloadHash::Unsigned, PayloadHash::SignedChunks, PayloadHash::UnsignedChunksTrailer] {
+        for declared in [PayloadHash::Unsigned, PayloadHash::SignedChunks, PayloadHash::UnsignedChunksTrailer]
+        {
             let form = BodyForm::choose(&declared, None, link(false, true));
             assert_eq!(form, BodyForm::Chunked { payload: PayloadHash::SignedChunks, trailer: None });
         }

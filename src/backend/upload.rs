@@ -108,7 +108,10 @@ struct Hashes {
 
 impl std::fmt::Debug for Upload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Upload").field("checks", &self.checks).field("received", &self.received).finish_non_exhaustive()
+        f.debug_struct("Upload")
+            .field("checks", &self.checks)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
     }
 }
 
@@ -232,7 +235,8 @@ impl Upload {
             }
         }
         if let (Some(hasher), Some((algorithm, name))) = (self.hashes.trailer.take(), &self.checks.trailer) {
-            let value = trailers.as_ref().and_then(|trailers| trailers.value(name)).ok_or(UploadError::TooShort)?;
+            let value =
+                trailers.as_ref().and_then(|trailers| trailers.value(name)).ok_or(UploadError::TooShort)?;
             let expected = Expected::parse(*algorithm, value)
                 .map_err(|_| UploadError::MalformedChecksum(name.clone()))?;
             if !expected.matches(hasher) {
@@ -271,7 +275,10 @@ impl Body for Upload {
     type Data = Bytes;
     type Error = Refused;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Refused>>> {
         loop {
             if self.verdict.failure().is_some() {
                 return Poll::Ready(Some(Err(Refused)));

@@ -8,8 +8,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Admin, Backend, Config, Limits, Listen, Log, Tls,
-    people,
+    Admin, Backend, Config, Limits, Listen, Log, Tls, people,
     reader::{Document, Placed, Table},
     values,
 };
@@ -56,11 +55,17 @@ fn listen(table: Table<'_>) -> Option<Listen> {
     let mut hosts: Vec<String> = Vec::new();
     for Placed { value, line } in table.strings("hosts") {
         match values::host(&value) {
-            Ok(host) if hosts.contains(&host) => table.problem(line, "hosts", format!("`{host}` is there twice")),
+            Ok(host) if hosts.contains(&host) => {
+                table.problem(line, "hosts", format!("`{host}` is there twice"))
+            }
             Ok(host) => {
-                let within = |inner: &str, outer: &str| inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'));
+                let within = |inner: &str, outer: &str| {
+                    inner.strip_suffix(outer).is_some_and(|rest| rest.ends_with('.'))
+                };
                 if let Some(other) = hosts.iter().find(|other| within(&host, other) || within(other, &host)) {
-                    let what = format!("`{host}` and `{other}` lie within each other: a bucket's name could not be told from a host's");
+                    let what = format!(
+                        "`{host}` and `{other}` lie within each other: a bucket's name could not be told from a host's"
+                    );
                     table.problem(line, "hosts", what);
                 }
                 hosts.push(host);
@@ -70,15 +75,24 @@ fn listen(table: Table<'_>) -> Option<Listen> {
     }
     let mut trusted_proxies = Vec::new();
     for Placed { value, line } in table.strings("trusted_proxies") {
-        let network = value.parse::<IpNet>().or_else(|_| value.parse().map(|address: std::net::IpAddr| address.into()));
+        let network =
+            value.parse::<IpNet>().or_else(|_| value.parse().map(|address: std::net::IpAddr| address.into()));
         match network {
             Ok(network) => trusted_proxies.push(network),
-            Err(_) => table.problem(line, "trusted_proxies", format!("`{value}` is not a network: write it as \"10.0.0.0/8\"")),
+            Err(_) => table.problem(
+                line,
+                "trusted_proxies",
+                format!("`{value}` is not a network: write it as \"10.0.0.0/8\""),
+            ),
         }
     }
     let proxy_protocol = table.boolean("proxy_protocol", false);
     if proxy_protocol && trusted_proxies.is_empty() {
-        table.problem(table.line(), "proxy_protocol", "needs trusted_proxies: nobody else may send a PROXY header");
+        table.problem(
+            table.line(),
+            "proxy_protocol",
+            "needs trusted_proxies: nobody else may send a PROXY header",
+        );
     }
     let tls_table = table.table("tls");
     let wants_tls = tls_table.is_there();
@@ -102,7 +116,11 @@ fn tls(table: &Table<'_>) -> Option<Tls> {
     if PrivateKeyDer::from_pem_slice(&key.value).is_err() {
         table.problem(key.line, "private_key_file", "is not a PEM file with a private key");
     }
-    Some(Tls { certificate_pem: certificate?, private_key_pem: Zeroizing::new(key.value), client_ca_pem: client_ca })
+    Some(Tls {
+        certificate_pem: certificate?,
+        private_key_pem: Zeroizing::new(key.value),
+        client_ca_pem: client_ca,
+    })
 }
 
 /// A PEM file of at least one certificate.
@@ -139,7 +157,8 @@ fn backend(table: Table<'_>) -> Option<Backend> {
     let ca_pem = certificates(&table, "ca_file");
     let trust_link = table.boolean("trust_link", false);
     let connect_timeout = table.parsed("connect_timeout", values::duration).unwrap_or(Duration::from_secs(2));
-    let first_byte_timeout = table.parsed("first_byte_timeout", values::duration).unwrap_or(Duration::from_secs(60));
+    let first_byte_timeout =
+        table.parsed("first_byte_timeout", values::duration).unwrap_or(Duration::from_secs(60));
     table.finish();
     if has_ca && ca_pem.is_none() {
         return None;
@@ -173,8 +192,11 @@ const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 
 fn sts_settings(table: Table<'_>) -> Option<sts::Settings> {
     let region = table.string("region").map_or_else(|| "us-east-1".to_owned(), |region| region.value);
-    let duration = |name: &str, default: u64| table.parsed(name, values::seconds).unwrap_or(Duration::from_secs(default));
-    let (min_duration, max_duration) = (duration("min_duration", 15 * 60), duration("max_duration", 12 * 60 * 60));
+    let duration = |name: &str, default: u64| {
+        table.parsed(name, values::seconds).unwrap_or(Duration::from_secs(default))
+    };
+    let (min_duration, max_duration) =
+        (duration("min_duration", 15 * 60), duration("max_duration", 12 * 60 * 60));
     let default_duration = duration("default_duration", 60 * 60);
     if max_duration > LONGEST {
         table.problem(table.line(), "max_duration", "must be 12h at the most, as AWS has it");
@@ -188,11 +210,20 @@ fn sts_settings(table: Table<'_>) -> Option<sts::Settings> {
         table.problem(table.line(), "max_skew", "must be 15m at the most: a signature is good for that long");
     }
     table.finish();
-    Some(sts::Settings { region, default_duration, min_duration, max_duration, ignore_unknown_role_arn, max_skew })
+    Some(sts::Settings {
+        region,
+        default_duration,
+        min_duration,
+        max_duration,
+        ignore_unknown_role_arn,
+        max_skew,
+    })
 }
 
 fn limits(table: Table<'_>) -> Limits {
-    let duration = |name: &str, default: u64| table.parsed(name, values::duration).unwrap_or(Duration::from_secs(default));
+    let duration = |name: &str, default: u64| {
+        table.parsed(name, values::duration).unwrap_or(Duration::from_secs(default))
+    };
     let size = |name: &str, default: u64| table.parsed(name, values::size).unwrap_or(default);
     let small = |name: &str, default: u64| usize::try_from(size(name, default)).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -210,7 +241,11 @@ fn limits(table: Table<'_>) -> Limits {
         max_object_size: size("max_object_size", 5 << 30),
         session_cache: size("session_cache", 64 << 20),
     };
-    for (name, value) in [("max_connections", limits.max_connections), ("max_requests", limits.max_requests), ("max_headers", limits.max_headers)] {
+    for (name, value) in [
+        ("max_connections", limits.max_connections),
+        ("max_requests", limits.max_requests),
+        ("max_headers", limits.max_headers),
+    ] {
         if value == 0 {
             table.problem(table.line(), name, "must be more than 0");
         }

@@ -15,11 +15,11 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
+use self::{problems::Gathered, reader::Document, sources::Sources};
 pub use self::{
     problems::{Problem, Problems},
     values::Endpoint,
 };
-use self::{problems::Gathered, reader::Document, sources::Sources};
 use crate::{
     credentials::{Keyring, Principals},
     s3::profile::Profile,
@@ -123,7 +123,8 @@ fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Ga
     let (table, errors) = DeTable::parse_recoverable(&text);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
-        let line = text.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line =
+            text.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
         problems.add(line, "", format!("is not TOML: {}", error.message()));
     }
     if !errors.is_empty() {

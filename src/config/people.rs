@@ -104,7 +104,8 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
     let name = table.required_parsed("name", values::name);
     let access_key_id = table.secret("access_key_id");
     let secret = table.secret("secret_access_key");
-    let own_policies = named(table, "policies", &policies.names.iter().map(String::as_str).collect(), "policy");
+    let own_policies =
+        named(table, "policies", &policies.names.iter().map(String::as_str).collect(), "policy");
     let own_roles = named(table, "roles", roles, "role");
     let s3_access = table.boolean("s3_access", false);
     if own_policies.is_empty() && own_roles.is_empty() {
@@ -133,17 +134,29 @@ fn check_user(table: &Table<'_>, user: &User, line: usize, others: &[User], back
         table.problem(line, "access_key_id", "another user has the same");
     }
     if user.access_key_id.as_str().starts_with("ASIA") {
-        table.problem(line, "access_key_id", "begins with ASIA, as temporary keys do; `daypass keygen --user` makes one");
+        table.problem(
+            line,
+            "access_key_id",
+            "begins with ASIA, as temporary keys do; `daypass keygen --user` makes one",
+        );
     }
     if user.secret.expose().len() < 8 {
-        table.problem(line, "secret_access_key", "is shorter than 8 characters; `daypass keygen --user` makes one");
+        table.problem(
+            line,
+            "secret_access_key",
+            "is shorter than 8 characters; `daypass keygen --user` makes one",
+        );
     }
     let Some(backend) = backend else { return };
     if backend.access_key_id == user.access_key_id {
         table.problem(line, "access_key_id", "is the backend's root key, which only the gateway may have");
     }
     if backend.secret_access_key == user.secret {
-        table.problem(line, "secret_access_key", "is the backend's root secret, which only the gateway may have");
+        table.problem(
+            line,
+            "secret_access_key",
+            "is the backend's root secret, which only the gateway may have",
+        );
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Problems {
 impl Problems {
     /// Something was left out without a problem being noted, which must not start a gateway.
     pub(super) fn of_defect(file: &Path) -> Self {
-        let what = "cannot be used, and no problem was found: this is a defect of daypass, please report it".to_owned();
+        let what = "cannot be used, and no problem was found: this is a defect of daypass, please report it"
+            .to_owned();
         Self { file: file.display().to_string(), list: vec![Problem { line: 0, key: String::new(), what }] }
     }
 

@@ -110,7 +110,13 @@ impl<'d> Table<'d> {
             let called = table.get("name").and_then(|value| value.get_ref().as_str());
             let called = called.map_or_else(|| (index + 1).to_string(), str::to_owned);
             let path = format!("{}.{called}", self.key(name));
-            tables.push(Table { document: self.document, table: Some(table), path, line, asked: RefCell::default() });
+            tables.push(Table {
+                document: self.document,
+                table: Some(table),
+                path,
+                line,
+                asked: RefCell::default(),
+            });
         }
         tables
     }
@@ -134,7 +140,11 @@ impl<'d> Table<'d> {
     }
 
     /// A string that means something: `None` when it is absent or was found wrong.
-    pub(super) fn parsed<T, E: fmt::Display>(&self, name: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<T> {
+    pub(super) fn parsed<T, E: fmt::Display>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
         let Placed { value, line } = self.string(name)?;
         self.parse(&value, line, name, parse)
     }
@@ -174,7 +184,8 @@ impl<'d> Table<'d> {
 
     pub(super) fn count(&self, name: &str, default: usize) -> usize {
         let Some((value, line)) = self.get(name) else { return default };
-        let number = value.get_ref().as_integer().map(|number| usize::from_str_radix(number.as_str(), number.radix()));
+        let number =
+            value.get_ref().as_integer().map(|number| usize::from_str_radix(number.as_str(), number.radix()));
         match number {
             Some(Ok(number)) => number,
             _ => {
@@ -204,8 +215,10 @@ impl<'d> Table<'d> {
     /// A secret by value, file or environment variable, exactly one of them.
     pub(super) fn secret(&self, name: &str) -> Option<Placed<String>> {
         let names = [name.to_owned(), format!("{name}_file"), format!("{name}_env")];
-        let given: Vec<&String> =
-            names.iter().filter(|name| self.table.is_some_and(|table| table.contains_key(name.as_str()))).collect();
+        let given: Vec<&String> = names
+            .iter()
+            .filter(|name| self.table.is_some_and(|table| table.contains_key(name.as_str())))
+            .collect();
         self.asked.borrow_mut().extend(names.iter().cloned());
         let [one] = given.as_slice() else {
             let what = if given.is_empty() { "is missing" } else { "is given more than once" };
@@ -254,7 +267,11 @@ impl<'d> Table<'d> {
         for (name, _) in self.table.into_iter().flatten() {
             if !asked.iter().any(|known| known == name.get_ref()) {
                 let hint = did_you_mean(name.get_ref(), asked.iter().map(String::as_str));
-                self.problem(self.document.line(name.span().start), name.get_ref(), format!("is not a known key{hint}"));
+                self.problem(
+                    self.document.line(name.span().start),
+                    name.get_ref(),
+                    format!("is not a known key{hint}"),
+                );
             }
         }
     }

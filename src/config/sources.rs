@@ -30,7 +30,9 @@ impl Sources<'_> {
             return Err(format!("{shown} is not a file"));
         }
         if secret && is_open_to_others(&metadata) {
-            return Err(format!("{shown} is open to every user of this machine; close it: chmod o-rwx {shown}"));
+            return Err(format!(
+                "{shown} is open to every user of this machine; close it: chmod o-rwx {shown}"
+            ));
         }
         let mut bytes = Vec::new();
         file.take(MAX_FILE + 1)
@@ -46,7 +48,11 @@ impl Sources<'_> {
     pub(super) fn secret_file(&self, name: &str) -> Result<String, String> {
         let text = String::from_utf8(self.file(name, true)?)
             .map_err(|_| format!("{} is not text", self.path(name).display()))?;
-        Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+        Ok(text
+            .strip_suffix('\n')
+            .map(|text| text.strip_suffix('\r').unwrap_or(text))
+            .unwrap_or(&text)
+            .to_owned())
     }
 
     pub(super) fn variable(&self, name: &str) -> Result<String, String> {

@@ -1,0 +1,345 @@
+//! What is taken, and what is told of what is not.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::{Config, Problems, load};
+use crate::credentials::Keyring;
+
+const SEALING: &str = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
+
+fn valid() -> String {
+    format!(
+        r#"[listen]
+address = "127.0.0.1:0"
+[backend]
+endpoint = "http://127.0.0.1:9002"
+access_key_id = "ROOTKEY"
+secret_access_key = "root-secret"
+[sts]
+sealing_keys = "{SEALING}"
+[[policy]]
+name = "all"
+document = '{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}}]}}'
+[[role]]
+name = "admin"
+policies = ["all"]
+[[user]]
+name = "alice"
+access_key_id = "ALICE0000000001"
+secret_access_key = "alice-secret"
+roles = ["admin"]
+"#
+    )
+}
+
+fn load_text(text: &str) -> Result<Config, Problems> {
+    let folder = tempfile::tempdir().unwrap();
+    load_in(folder.path(), text)
+}
+
+fn load_in(folder: &Path, text: &str) -> Result<Config, Problems> {
+    let file = folder.join("daypass.toml");
+    fs::write(&file, text).unwrap();
+    load(&file, &|name| (name == "SET").then(|| "from-environment".to_owned()))
+}
+
+/// The problems of the valid text after a change, as `line key: what`.
+fn problems(from: &str, to: &str) -> Vec<String> {
+    let text = valid();
+    assert!(text.contains(from), "{from}");
+    let problems = load_text(&text.replacen(from, to, 1)).expect_err(to);
+    problems.iter().map(|problem| format!("{} {}: {}", problem.line, problem.key, problem.what)).collect()
+}
+
+#[track_caller]
+fn one_problem(from: &str, to: &str, expected: &str) {
+    let found = problems(from, to);
+    assert!(found.iter().any(|problem| problem.contains(expected)), "{expected:?} not in {found:#?}");
+}
+
+#[test]
+fn a_valid_file_gives_a_configuration_with_defaults() {
+    let config = load_text(&valid()).unwrap();
+    assert_eq!(config.backend.profile.name, "generic");
+    assert_eq!(config.limits.max_requests, 2000);
+    assert_eq!(config.sts.default_duration.as_secs(), 3600);
+    assert!(config.admin.is_none() && config.listen.tls.is_none());
+    assert_eq!(config.principals.directory.role("admin").unwrap().max_duration, config.sts.max_duration);
+}
+
+#[test]
+fn all_problems_come_at_once_with_line_and_key() {
+    let text = valid()
+        .replace("address = \"127.0.0.1:0\"", "adress = \"127.0.0.1:0\"")
+        .replace("policies = [\"all\"]", "policies = [\"al\"]")
+        .replace("ALICE0000000001", "ASIAALICE000001")
+        .replace("http://127.0.0.1:9002", "ftp://127.0.0.1");
+    let problems = load_text(&text).unwrap_err();
+    let shown = problems.to_string();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 4, "{shown}");
+    assert!(
+        lines[0].contains("daypass.toml:2: listen.adress: is not a known key; did you mean `address`?"),
+        "{shown}"
+    );
+    assert!(
+        lines[1].contains(":4: backend.endpoint: `ftp://127.0.0.1` is not an address of a storage"),
+        "{shown}"
+    );
+    assert!(
+        lines[2].contains("role.admin.policies: there is no policy `al`; did you mean `all`?"),
+        "{shown}"
+    );
+    assert!(lines[3].contains("user.alice.access_key_id: begins with ASIA"), "{shown}");
+}
+
+#[test]
+fn unknown_keys_and_wrong_types_are_problems() {
+    one_problem("[sts]", "[stss]", "stss: is not a known key; did you mean `sts`?");
+    one_problem("[sts]\n", "[sts]\nmin_duraton = \"15m\"\n", "did you mean `min_duration`?");
+    one_problem("address = \"127.0.0.1:0\"", "address = 9000", "must be a string, not integer");
+    one_problem("policies = [\"all\"]", "policies = \"all\"", "must be a list of strings");
+    one_problem("[listen]\n", "[listen]\nproxy_protocol = \"yes\"\n", "must be true or false");
+    one_problem("[listen]\n", "[limits]\nmax_requests = -1\n[listen]\n", "must be a whole number");
+    one_problem("[listen]\n", "[limits]\nmax_requests = 0\n[listen]\n", "must be more than 0");
+    one_problem("[listen]\n", "listen = 1\n[limits]\n", "must be a table");
+}
+
+#[test]
+fn a_text_that_is_no_toml_says_where() {
+    one_problem("[backend]", "[backend", "is not TOML");
+    let missing = load(Path::new("/nowhere/daypass.toml"), &|_| None).unwrap_err();
+    assert!(missing.to_string().contains("cannot be read"), "{missing}");
+}
+
+#[test]
+fn what_must_be_there_is_missed() {
+    one_problem("endpoint = \"http://127.0.0.1:9002\"\n", "", "backend.endpoint: is missing");
+    one_problem("name = \"alice\"\n", "", "user.1.name: is missing");
+    one_problem(
+        "access_key_id = \"ROOTKEY\"\n",
+        "",
+        "is missing: give exactly one of access_key_id, access_key_id_file, access_key_id_env",
+    );
+    let no_user = valid().split("[[user]]").next().unwrap().to_owned();
+    assert!(load_text(&no_user).unwrap_err().to_string().contains("nobody could ever get a session"));
+}
+
+#[test]
+fn a_secret_comes_from_one_place() {
+    one_problem(
+        "secret_access_key = \"root-secret\"",
+        "secret_access_key = \"a\"\nsecret_access_key_env = \"SET\"",
+        "is given more than once",
+    );
+    one_problem(
+        "secret_access_key = \"root-secret\"",
+        "secret_access_key_env = \"UNSET\"",
+        "the environment variable UNSET is not set",
+    );
+    one_problem("secret_access_key = \"root-secret\"", "secret_access_key = \"\"", "is empty");
+    one_problem(
+        "secret_access_key = \"root-secret\"",
+        "secret_access_key_file = \"nowhere\"",
+        "cannot be read",
+    );
+    let text = valid().replace("secret_access_key = \"root-secret\"", "secret_access_key_env = \"SET\"");
+    assert_eq!(load_text(&text).unwrap().backend.secret_access_key.expose(), "from-environment");
+}
+
+#[test]
+fn sealing_keys_must_be_there_right_and_closed_to_others() {
+    let line = format!("sealing_keys = \"{SEALING}\"");
+    one_problem(&format!("{line}\n"), "", "sts.sealing_keys: is missing");
+    for wrong in ["abc", "0a0b0c0d:AQID", "0a0b0c0d:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="] {
+        one_problem(SEALING, wrong, "daypass keygen");
+        assert!(!problems(SEALING, wrong).join("").contains(wrong));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("sealing.keys");
+    fs::write(&keys, format!("{SEALING}\n{}\n", Keyring::generate_line().unwrap())).unwrap();
+    let text = valid().replace(&line, "sealing_keys_file = \"sealing.keys\"");
+    for (mode, taken) in [(0o600, true), (0o640, true), (0o644, false), (0o602, false)] {
+        fs::set_permissions(&keys, fs::Permissions::from_mode(mode)).unwrap();
+        let outcome = load_in(folder.path(), &text);
+        assert_eq!(outcome.is_ok(), taken, "{mode:o}");
+        if let Err(problems) = outcome {
+            assert!(problems.to_string().contains("chmod o-rwx"), "{problems}");
+            assert!(!problems.to_string().contains(SEALING), "{problems}");
+        }
+    }
+}
+
+#[test]
+fn durations_lie_within_each_other() {
+    one_problem(
+        "[sts]\n",
+        "[sts]\nmin_duration = \"2h\"\n",
+        "must lie between min_duration and max_duration",
+    );
+    one_problem("[sts]\n", "[sts]\nmax_duration = \"13h\"\n", "must be 12h at the most");
+    one_problem("[sts]\n", "[sts]\nmin_duration = \"500ms\"\n", "is not of whole seconds");
+    one_problem("[sts]\n", "[sts]\nmin_duration = \"soon\"\n", "is not a duration");
+    one_problem("[sts]\n", "[sts]\naccount_id = \"42\"\n", "is not an account of 12 digits");
+    one_problem(
+        "name = \"admin\"\n",
+        "name = \"admin\"\nmax_duration = \"13h\"\n",
+        "is longer than sts.max_duration",
+    );
+}
+
+#[test]
+fn the_backend_is_a_host_and_a_port() {
+    for endpoint in ["127.0.0.1:9002", "http://h/path", "http://h?x=1", "http://user:pw@h", "https://"] {
+        one_problem("http://127.0.0.1:9002", endpoint, "backend.endpoint: ");
+    }
+    one_problem("[backend]\n", "[backend]\nprofile = \"mino\"\n", "did you mean `minio`?");
+    let text = valid().replace("http://127.0.0.1:9002", "https://s3.internal:443");
+    let endpoint = load_text(&text).unwrap().backend.endpoint;
+    assert!(endpoint.tls);
+    assert_eq!(endpoint.authority, "s3.internal");
+}
+
+#[test]
+fn hosts_are_names_that_cannot_be_taken_for_each_other() {
+    for (hosts, expected) in [
+        ("\"https://s3.example.org\"", "is not a host name"),
+        ("\"s3.example.org:9000\"", "is not a host name"),
+        ("\"S3.example.org\"", "is not a host name"),
+        ("\"a.org\", \"a.org\"", "is there twice"),
+        ("\"a.org\", \"s3.a.org\"", "lie within each other"),
+    ] {
+        one_problem("[listen]\n", &format!("[listen]\nhosts = [{hosts}]\n"), expected);
+    }
+    one_problem("[listen]\n", "[listen]\ntrusted_proxies = [\"10.0.0.0/33\"]\n", "is not a network");
+    one_problem("[listen]\n", "[listen]\nproxy_protocol = true\n", "needs trusted_proxies");
+    one_problem("127.0.0.1:0", "localhost", "is not an address and a port");
+}
+
+#[test]
+fn tls_needs_files_that_are_what_they_say() {
+    one_problem(
+        "[backend]",
+        "[listen.tls]\ncertificate_file = \"nowhere.pem\"\n[backend]",
+        "listen.tls.private_key_file: is missing",
+    );
+    one_problem(
+        "[backend]",
+        "[listen.tls]\ncertificate_file = \"daypass.toml\"\n[backend]",
+        "is not a PEM file with a certificate",
+    );
+}
+
+#[test]
+fn a_name_that_is_nowhere_is_a_problem_with_a_hint() {
+    one_problem(
+        "policies = [\"all\"]",
+        "policies = [\"alll\"]",
+        "there is no policy `alll`; did you mean `all`?",
+    );
+    one_problem(
+        "roles = [\"admin\"]",
+        "roles = [\"admn\"]",
+        "there is no role `admn`; did you mean `admin`?",
+    );
+    one_problem("policies = [\"all\"]", "policies = []", "a role without policies may do nothing");
+    one_problem("roles = [\"admin\"]\n", "", "has neither policies nor roles");
+    one_problem("\"Effect\":\"Allow\"", "\"Effect\":\"Permit\"", "policy.all.document: ");
+    one_problem(
+        "document = '",
+        "file = \"nowhere.json\"\ndocument = '",
+        "give exactly one of file and document",
+    );
+}
+
+#[test]
+fn two_of_a_name_or_a_key_are_problems() {
+    let second = "[[user]]\nname = \"alice\"\naccess_key_id = \"ALICE0000000001\"\nsecret_access_key = \"other-secret\"\npolicies = [\"all\"]\n[[user]]\n";
+    let found = problems("[[user]]\n", second);
+    assert!(found.iter().any(|problem| problem.contains("there is another user `alice`")), "{found:#?}");
+    assert!(found.iter().any(|problem| problem.contains("another user has the same")), "{found:#?}");
+    one_problem(
+        "[[role]]\n",
+        "[[role]]\nname = \"admin\"\npolicies = [\"all\"]\n[[role]]\n",
+        "there is another role `admin`",
+    );
+    one_problem("ALICE0000000001", "ROOTKEY", "is the backend's root key");
+    one_problem("alice-secret", "root-secret", "is the backend's root secret");
+    one_problem("alice-secret", "short", "is shorter than 8 characters");
+}
+
+#[test]
+fn no_problem_repeats_a_secret() {
+    let text = valid()
+        .replace("alice-secret", "sh0rt")
+        .replace(SEALING, "my-sealing-key")
+        .replace("ALICE0000000001", "A L I C E");
+    let shown = load_text(&text).unwrap_err().to_string();
+    for secret in ["sh0rt", "my-sealing-key", "root-secret"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    let config = load_text(&valid()).unwrap();
+    let debugged = format!("{config:?}");
+    for secret in ["alice-secret", "root-secret", "AQIDBAUG"] {
+        assert!(!debugged.contains(secret), "{debugged}");
+    }
+}
+
+/// The example in the project, with what it names beside it.
+fn example() -> (tempfile::TempDir, String) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("policies")).unwrap();
+    fs::create_dir_all(folder.path().join("secrets")).unwrap();
+    fs::copy(from.join("policies/read-logs.json"), folder.path().join("policies/read-logs.json")).unwrap();
+    let keys = folder.path().join("secrets/sealing.keys");
+    fs::write(&keys, SEALING).unwrap();
+    fs::set_permissions(&keys, fs::Permissions::from_mode(0o600)).unwrap();
+    (folder, fs::read_to_string(from.join("daypass.toml")).unwrap())
+}
+
+#[test]
+fn the_example_loads_and_shows_the_defaults() {
+    let (folder, text) = example();
+    let file = folder.path().join("daypass.toml");
+    fs::write(&file, &text).unwrap();
+    let environment =
+        |name: &str| name.starts_with("DAYPASS_").then(|| format!("value-of-{name}").replace('-', "_"));
+    let shown = load(&file, &environment).unwrap();
+    let defaults = load_text(&valid()).unwrap();
+    assert_eq!(format!("{:?}", shown.limits), format!("{:?}", defaults.limits));
+    assert_eq!(format!("{:?}", shown.sts), format!("{:?}", defaults.sts));
+    assert_eq!(format!("{:?}", shown.log), format!("{:?}", defaults.log));
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let (_folder, text) = example();
+    let code = ["check.rs", "people.rs"].map(|file| {
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file)).unwrap()
+    });
+    let code = code.concat();
+    let mut keys = Vec::new();
+    for call in [
+        "parsed(\"",
+        "string(\"",
+        "boolean(\"",
+        "count(\"",
+        "strings(\"",
+        ".file(\"",
+        "duration(\"",
+        "size(\"",
+        "small(\"",
+        "table(\"",
+        "tables(\"",
+    ] {
+        keys.extend(code.match_indices(call).filter_map(|(at, _)| code[at + call.len()..].split('"').next()));
+    }
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        let shown = text.contains(&format!("{key} = "))
+            || text.contains(&format!("[{key}]"))
+            || text.contains(&format!(".{key}]"));
+        assert!(shown, "{key} is not in config/daypass.toml");
+    }
+}

@@ -35,12 +35,17 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "TiB" => Some(1 << 40),
         _ => None,
     };
-    let bytes = number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| format!("`{text}` is not a size: write it as \"64KiB\" or \"5GiB\""))
+    let bytes =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| format!("`{text}` is not a size: write it as \"64KiB\" or \"5GiB\""))
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("`{text}` is not an address and a port: write it as \"127.0.0.1:9000\" or \"[::]:9000\""))
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address and a port: write it as \"127.0.0.1:9000\" or \"[::]:9000\"")
+    })
 }
 
 /// A public name of ours.
@@ -50,12 +55,16 @@ pub(super) fn host(text: &str) -> Result<String, String> {
         && text.split('.').all(|label| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         });
     if fine {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is not a host name in lower case, without scheme and port, as \"s3.example.org\""))
+        Err(format!(
+            "`{text}` is not a host name in lower case, without scheme and port, as \"s3.example.org\""
+        ))
     }
 }
 
@@ -68,16 +77,23 @@ pub struct Endpoint {
 }
 
 pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    let wrong = || format!("`{text}` is not an address of a storage: write it as \"http://127.0.0.1:9002\" or \"https://s3.internal\"");
+    let wrong = || {
+        format!(
+            "`{text}` is not an address of a storage: write it as \"http://127.0.0.1:9002\" or \"https://s3.internal\""
+        )
+    };
     let uri: http::Uri = text.parse().map_err(|_| wrong())?;
     let tls = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
         _ => return Err(wrong()),
     };
-    let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    let authority =
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
     if uri.path().len() > 1 || uri.query().is_some() {
-        return Err(format!("`{text}` has a path or a query; a storage is addressed by its host and port alone"));
+        return Err(format!(
+            "`{text}` has a path or a query; a storage is addressed by its host and port alone"
+        ));
     }
     let default_port = if tls { 443 } else { 80 };
     let authority = match authority.port_u16() {
@@ -91,7 +107,11 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
 pub(super) fn profile(text: &str) -> Result<&'static Profile, String> {
     Profile::named(text).ok_or_else(|| {
         let names: Vec<&str> = Profile::names().collect();
-        format!("`{text}` is not a kind of storage{}; known are {}", did_you_mean(text, names.iter().copied()), names.join(", "))
+        format!(
+            "`{text}` is not a kind of storage{}; known are {}",
+            did_you_mean(text, names.iter().copied()),
+            names.join(", ")
+        )
     })
 }
 
@@ -107,10 +127,19 @@ pub(super) fn format(text: &str) -> Result<log::Format, String> {
 pub(super) fn name(text: &str) -> Result<String, String> {
     let fine = (1..=64).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte));
-    if fine { Ok(text.to_owned()) } else { Err(format!("`{text}` is not a name of 1 to 64 letters, digits and +=,.@_-")) }
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is not a name of 1 to 64 letters, digits and +=,.@_-"))
+    }
 }
 
 pub(super) fn access_key_id(text: &str) -> Result<String, String> {
-    let fine = (3..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if fine { Ok(text.to_owned()) } else { Err("is not an access key id: letters, digits and `_`, 3 to 128 of them; `daypass keygen --user` makes one".to_owned()) }
+    let fine = (3..=128).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err("is not an access key id: letters, digits and `_`, 3 to 128 of them; `daypass keygen --user` makes one".to_owned())
+    }
 }

@@ -27,7 +27,9 @@ pub struct Keyring {
 pub enum KeyringError {
     #[error("there is no sealing key; make one with `daypass keygen`")]
     Empty,
-    #[error("line {line} is not `<8 hexadecimal digits>:<base64 of 32 bytes>`; make one with `daypass keygen`")]
+    #[error(
+        "line {line} is not `<8 hexadecimal digits>:<base64 of 32 bytes>`; make one with `daypass keygen`"
+    )]
     Malformed { line: usize },
     #[error("line {line} repeats a key id or a key of a line before")]
     Repeated { line: usize },
@@ -49,7 +51,9 @@ impl Keyring {
             if key.secret.iter().all(|byte| *byte == key.secret[0]) {
                 return Err(KeyringError::Weak { line });
             }
-            if keys.iter().any(|other| other.id == key.id || bool::from(other.secret.as_slice().ct_eq(key.secret.as_slice()))) {
+            if keys.iter().any(|other| {
+                other.id == key.id || bool::from(other.secret.as_slice().ct_eq(key.secret.as_slice()))
+            }) {
                 return Err(KeyringError::Repeated { line });
             }
             keys.push(key);

@@ -26,7 +26,10 @@ const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// An access key id of `prefix` and 16 characters, and a secret of 40: 80 and 240 random bits. The secret has no character
 /// that a shell, a URL or `MC_HOST_x` would take for its own.
-pub(super) fn key_pair(prefix: &str, random: &SystemRandom) -> Result<(AccessKeyId, SecretAccessKey), Unspecified> {
+pub(super) fn key_pair(
+    prefix: &str,
+    random: &SystemRandom,
+) -> Result<(AccessKeyId, SecretAccessKey), Unspecified> {
     let mut bytes = Zeroizing::new([0_u8; 16 + 30]);
     random.fill(bytes.as_mut_slice())?;
     let (id, secret) = bytes.split_at(16);

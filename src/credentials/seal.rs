@@ -53,9 +53,14 @@ pub(super) fn seal(
     let mut salt = [0; SALT];
     random.fill(&mut salt)?;
     token.extend_from_slice(&salt);
-    let mut sealed = Zeroizing::new(serde_json::to_vec(&session.to_sealed()).map_err(|_| aws_lc_rs::error::Unspecified)?);
+    let mut sealed =
+        Zeroizing::new(serde_json::to_vec(&session.to_sealed()).map_err(|_| aws_lc_rs::error::Unspecified)?);
     let (key, nonce) = token_key(&key.secret, &salt)?;
-    let tag = key.seal_in_place_separate_tag(nonce, Aad::from([&[VERSION], &token[1..=KEY_ID]].concat()), &mut sealed)?;
+    let tag = key.seal_in_place_separate_tag(
+        nonce,
+        Aad::from([&[VERSION], &token[1..=KEY_ID]].concat()),
+        &mut sealed,
+    )?;
     token.extend_from_slice(&sealed);
     token.extend_from_slice(tag.as_ref());
     Ok(SessionToken::new(URL_SAFE_NO_PAD.encode(token)))

@@ -55,7 +55,13 @@ impl Expiry<AccessKeyId, Kept> for ByLifetime {
     }
 
     // Without this, a replaced entry would keep the deadline of the old one.
-    fn expire_after_update(&self, _: &AccessKeyId, kept: &Kept, _: std::time::Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        _: &AccessKeyId,
+        kept: &Kept,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         Some(kept.lifetime)
     }
 }
@@ -74,7 +80,9 @@ pub enum AuthenticationError {
     },
     #[error("The provided token has expired.")]
     Expired { ended: Timestamp },
-    #[error("A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys.")]
+    #[error(
+        "A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys."
+    )]
     LongTermKey,
 }
 
@@ -156,7 +164,11 @@ impl SessionStore {
     }
 
     /// Makes the credentials that a grant stands for.
-    pub fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, aws_lc_rs::error::Unspecified> {
+    pub fn mint(
+        &self,
+        grant: Grant,
+        now: Timestamp,
+    ) -> Result<TemporaryCredentials, aws_lc_rs::error::Unspecified> {
         let (access_key_id, secret) = key_pair("ASIA", &self.random)?;
         let session = Session::new(access_key_id.clone(), secret.clone(), grant, now);
         let session_token = seal::seal(&session, &self.keyring, &self.random)?;
@@ -212,7 +224,12 @@ impl SessionStore {
     }
 
     /// The session of an access key id and a token; whether it is alive is asked later.
-    fn find(&self, access_key_id: &str, token: Option<&str>, now: Timestamp) -> Result<Arc<Session>, AuthenticationError> {
+    fn find(
+        &self,
+        access_key_id: &str,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Session>, AuthenticationError> {
         let invalid = |cause| AuthenticationError::InvalidToken { cause };
         match (self.long_term.get(access_key_id), token) {
             (Some(session), None) => Ok(session.clone()),

@@ -107,7 +107,8 @@ fn a_token_opens_wherever_the_keyring_is_shared_and_for_as_long_as_its_key_is_in
 
 #[test]
 fn a_session_policy_is_sealed_into_the_token() {
-    let document = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+    let document =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
     let compiled = Arc::new(Policy::parse(document).unwrap());
     let grant = Grant { session_policy: Some((document.to_owned(), compiled)), ..grant() };
     let made = store(NEW).mint(grant, now()).unwrap();
@@ -119,7 +120,9 @@ fn a_session_policy_is_sealed_into_the_token() {
 fn any_other_text_is_no_token() {
     let made = store(NEW).mint(grant(), now()).unwrap();
     let token = made.session_token.expose();
-    for text in ["", "a", "!!!!", &token[..token.len() - 1], &format!("{token}A"), &"A".repeat(9000), &token[..20]] {
+    for text in
+        ["", "a", "!!!!", &token[..token.len() - 1], &format!("{token}A"), &"A".repeat(9000), &token[..20]]
+    {
         assert!(open(text, NEW).is_err(), "{text}");
     }
 }

@@ -35,7 +35,8 @@ impl EmbeddedBackend {
         service.set_auth(SimpleAuth::from_single(access_key_id.as_str(), secret_access_key.expose()));
         let service = service.build();
 
-        let listener = TcpListener::bind(address).await.with_context(|| format!("no listener on {address}"))?;
+        let listener =
+            TcpListener::bind(address).await.with_context(|| format!("no listener on {address}"))?;
         let address = listener.local_addr()?;
         let accepting = tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {

@@ -64,7 +64,13 @@ impl DemoClient {
     }
 
     /// An S3 call, signed with these keys.
-    pub(super) async fn s3(&self, keys: &Keys, method: &str, path: &str, body: &str) -> anyhow::Result<Reply> {
+    pub(super) async fn s3(
+        &self,
+        keys: &Keys,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> anyhow::Result<Reply> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.gateway))
@@ -142,7 +148,8 @@ fn apply(
         headers.iter().map(|(name, value)| (name.as_str(), value.as_str())),
         body,
     )?;
-    let (instructions, _) = sign(signable, &parameters).map_err(|cause| anyhow!("signing: {cause}"))?.into_parts();
+    let (instructions, _) =
+        sign(signable, &parameters).map_err(|cause| anyhow!("signing: {cause}"))?.into_parts();
     instructions.apply_to_request_http1x(request);
     Ok(())
 }

@@ -57,7 +57,10 @@ impl Steps {
 pub(super) async fn walk(client: &DemoClient, gateway: SocketAddr, alice: &Keys) -> anyhow::Result<bool> {
     let mut steps = Steps { number: 0, failed: 0 };
 
-    steps.begin("Alice proves who she is and asks for keys that live for 15 minutes", "sts:AssumeRole analyst");
+    steps.begin(
+        "Alice proves who she is and asks for keys that live for 15 minutes",
+        "sts:AssumeRole analyst",
+    );
     let session = assume(client, alice, 900).await?;
     let token = session.token.as_deref().unwrap_or_default();
     steps.end(
@@ -98,12 +101,21 @@ async fn store(steps: &mut Steps, client: &DemoClient, session: &Keys) -> anyhow
     steps.begin("and lists the bucket", "GET /reports?list-type=2");
     let list = client.s3(session, "GET", "/reports?list-type=2", "").await?;
     let key = list.element("Key").unwrap_or("no key").to_owned();
-    steps.end(list.status.is_success() && OBJECT.ends_with(&key), &format!("{}: {key}", list.status.as_u16()));
+    steps
+        .end(list.status.is_success() && OBJECT.ends_with(&key), &format!("{}: {key}", list.status.as_u16()));
     Ok(())
 }
 
-async fn share(steps: &mut Steps, client: &DemoClient, gateway: SocketAddr, session: &Keys) -> anyhow::Result<()> {
-    steps.begin("She hands out a link that reads this one object for a minute", "presigned GET, X-Amz-Expires=60");
+async fn share(
+    steps: &mut Steps,
+    client: &DemoClient,
+    gateway: SocketAddr,
+    session: &Keys,
+) -> anyhow::Result<()> {
+    steps.begin(
+        "She hands out a link that reads this one object for a minute",
+        "presigned GET, X-Amz-Expires=60",
+    );
     let url = client.presign(session, OBJECT, Duration::from_secs(60))?;
     let shared = client.unsigned(&url).await?;
     steps.end(shared.body == TEXT, &format!("{}: anybody with the link reads it", shared.status.as_u16()));
@@ -118,17 +130,15 @@ async fn share(steps: &mut Steps, client: &DemoClient, gateway: SocketAddr, sess
     Ok(())
 }
 
-async fn refuse(
-    steps: &mut Steps,
-    client: &DemoClient,
-    alice: &Keys,
-    session: &Keys,
-) -> anyhow::Result<()> {
+async fn refuse(steps: &mut Steps, client: &DemoClient, alice: &Keys, session: &Keys) -> anyhow::Result<()> {
     steps.begin("The temporary keys do not open what the role does not name", "GET /payroll?list-type=2");
     let denied = client.s3(session, "GET", "/payroll?list-type=2", "").await?;
     steps.refused(&denied, 403, "AccessDenied");
 
-    steps.begin("Alice's long-term key opens nothing by itself: it is good for STS alone", &format!("GET {OBJECT}"));
+    steps.begin(
+        "Alice's long-term key opens nothing by itself: it is good for STS alone",
+        &format!("GET {OBJECT}"),
+    );
     let long_term = client.s3(alice, "GET", OBJECT, "").await?;
     steps.refused(&long_term, 403, "AccessDenied");
     Ok(())

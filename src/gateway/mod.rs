@@ -21,22 +21,20 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 
+pub use self::reply::{ReplyBody, ReplyError};
 use self::{
     record::{Decision, Record},
     request_body::{BodyLimits, RequestBody},
     request_id::RequestIds,
     route::Route,
 };
-pub use self::reply::{ReplyBody, ReplyError};
 use crate::{
     backend::{Backend, owner::ShownOwner},
     clock::Clock,
     credentials::SessionStore,
     s3::{
-        Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize,
-        error::error_xml,
-        operation::Kind,
-        profile::Profile,
+        Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
+        operation::Kind, profile::Profile,
     },
     server::{
         Peer,
@@ -113,8 +111,14 @@ impl Gateway {
         response.map(|body| body.recorded(record))
     }
 
-    async fn route(&self, parts: &Parts, body: Incoming, record: &mut Record) -> Result<Response<ReplyBody>, S3Error> {
-        let limits = HeadLimits { max_uri: self.settings.max_uri, max_head_size: self.settings.max_head_size };
+    async fn route(
+        &self,
+        parts: &Parts,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Result<Response<ReplyBody>, S3Error> {
+        let limits =
+            HeadLimits { max_uri: self.settings.max_uri, max_head_size: self.settings.max_head_size };
         let head = match hygiene::check(parts, limits) {
             Ok(head) => head,
             Err(problem) => return Ok(unclean(&problem, record)),
@@ -152,7 +156,8 @@ impl Gateway {
             account: self.sessions.principals().account.as_str(),
             profile: self.settings.profile,
         };
-        let limits = BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
+        let limits =
+            BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
         let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
             return self.multi_delete(call, body, subject, now, record).await;
@@ -163,7 +168,13 @@ impl Gateway {
         self.forward(&permit, prepared, now, record).await
     }
 
-    async fn sts(&self, parts: &Parts, head: CleanHead<'_>, body: Incoming, record: &mut Record) -> Response<ReplyBody> {
+    async fn sts(
+        &self,
+        parts: &Parts,
+        head: CleanHead<'_>,
+        body: Incoming,
+        record: &mut Record,
+    ) -> Response<ReplyBody> {
         let request_id = record.request_id.to_string();
         let read = Limited::new(body, sts::MAX_BODY).collect();
         let body = match tokio::time::timeout(self.settings.stall_timeout, read).await {
@@ -195,16 +206,28 @@ impl Gateway {
 }
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {
-    RequestHead { method: &parts.method, path: head.path, query: head.query, headers: &parts.headers, host: head.host }
+    RequestHead {
+        method: &parts.method,
+        path: head.path,
+        query: head.query,
+        headers: &parts.headers,
+        host: head.host,
+    }
 }
 
 /// The headers, and those that a presigned URL carries in its query. One that stands in both places has two readings.
-fn with_hoisted<'r>(headers: &'r HeaderMap, signed: &SignedRequest<'_>) -> Result<Cow<'r, HeaderMap>, S3Error> {
+fn with_hoisted<'r>(
+    headers: &'r HeaderMap,
+    signed: &SignedRequest<'_>,
+) -> Result<Cow<'r, HeaderMap>, S3Error> {
     let mut all = Cow::Borrowed(headers);
     for (name, value) in signed.hoisted_headers() {
-        let invalid = |why: &'static str| S3Error::new(ErrorCode::InvalidArgument, why).with("ArgumentName", name);
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("A query parameter is no header's name."))?;
-        let value = HeaderValue::from_str(value).map_err(|_| invalid("A query parameter is no header's value."))?;
+        let invalid =
+            |why: &'static str| S3Error::new(ErrorCode::InvalidArgument, why).with("ArgumentName", name);
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid("A query parameter is no header's name."))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|_| invalid("A query parameter is no header's value."))?;
         if all.contains_key(&header) {
             return Err(invalid("A header is given in the query too."));
         }

@@ -60,7 +60,9 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let (parts, body) = reply.into_parts();
-        if parts.status == StatusCode::NOT_MODIFIED || (parts.status.is_client_error() && spec.method == Verb::Head) {
+        if parts.status == StatusCode::NOT_MODIFIED
+            || (parts.status.is_client_error() && spec.method == Verb::Head)
+        {
             return self.without_body(parts.status, &parts.headers);
         }
         if !parts.status.is_success() {
@@ -68,10 +70,12 @@ impl Gateway {
         }
         let filter = carries_owners(spec).then(|| OwnerFilter::new(self.shown_owner()));
         let filtered = filter.is_some();
-        let mut response = Response::new(ReplyBody::backend(BackendReply::new(body, filter, self.settings.stall_timeout)));
+        let mut response =
+            Response::new(ReplyBody::backend(BackendReply::new(body, filter, self.settings.stall_timeout)));
         *response.status_mut() = parts.status;
         for (name, value) in &parts.headers {
-            let fits = returns(name.as_str()) && !(filtered && spec.method != Verb::Head && *name == header::CONTENT_LENGTH);
+            let fits = returns(name.as_str())
+                && !(filtered && spec.method != Verb::Head && *name == header::CONTENT_LENGTH);
             if fits {
                 response.headers_mut().append(name, value.clone());
             }
@@ -88,12 +92,17 @@ impl Gateway {
     /// code to tell.
     fn without_body(&self, status: StatusCode, headers: &HeaderMap) -> Result<Response<ReplyBody>, S3Error> {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
-            let cause = format!("{} refused a HEAD with {status}: check the root keys", self.backend.root_access_key_id());
+            let cause = format!(
+                "{} refused a HEAD with {status}: check the root keys",
+                self.backend.root_access_key_id()
+            );
             return Err(S3Error::internal(cause));
         }
         let mut response = Response::new(ReplyBody::whole(Bytes::new()));
         *response.status_mut() = status;
-        for (name, value) in headers.iter().filter(|(name, _)| returns(name.as_str()) && **name != header::CONTENT_LENGTH) {
+        for (name, value) in
+            headers.iter().filter(|(name, _)| returns(name.as_str()) && **name != header::CONTENT_LENGTH)
+        {
             response.headers_mut().append(name, value.clone());
         }
         Ok(response)
@@ -137,7 +146,10 @@ impl Gateway {
             return Err(S3Error::internal("a multi-delete takes a document"));
         };
         if headers.get(header::CONTENT_LENGTH).is_none() {
-            return Err(S3Error::new(ErrorCode::MissingContentLength, "You must provide the Content-Length HTTP header."));
+            return Err(S3Error::new(
+                ErrorCode::MissingContentLength,
+                "You must provide the Content-Length HTTP header.",
+            ));
         }
         let document = body.document(limit, true).await?;
         record.received(document.len() as u64);
@@ -159,7 +171,8 @@ impl Gateway {
     }
 
     async fn read_whole(&self, body: Incoming, limit: usize) -> Result<Bytes, S3Error> {
-        let read = tokio::time::timeout(self.settings.stall_timeout, Limited::new(body, limit).collect()).await;
+        let read =
+            tokio::time::timeout(self.settings.stall_timeout, Limited::new(body, limit).collect()).await;
         match read {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(cause)) => Err(S3Error::internal(format!("the backend's reply cannot be read: {cause}"))),
@@ -170,7 +183,8 @@ impl Gateway {
 
 /// Replies that are documents may name the backend's account; the bytes of objects are nobody's to change.
 fn carries_owners(spec: &Spec) -> bool {
-    spec.method != Verb::Head && !matches!(spec.name, "GetObject" | "GetObjectTorrent" | "SelectObjectContent")
+    spec.method != Verb::Head
+        && !matches!(spec.name, "GetObject" | "GetObjectTorrent" | "SelectObjectContent")
 }
 
 /// `Location` of a new bucket.

@@ -63,11 +63,15 @@ impl Gateway {
         let now = self.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
-        let caller = self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
+        let caller =
+            self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
         record.caller(caller.principal(), caller.session().access_key_id.as_str());
         let bucket = Target::read(place, head.path, self.settings.profile)?;
         let (Some(bucket), None) = (bucket.bucket(), bucket.key()) else {
-            return Err(S3Error::new(ErrorCode::MethodNotAllowed, "The specified method is not allowed against this resource."));
+            return Err(S3Error::new(
+                ErrorCode::MethodNotAllowed,
+                "The specified method is not allowed against this resource.",
+            ));
         };
         let key = final_key(&fields, file.file_name())?;
         let target = Target::of(bucket, Some(&key), self.settings.profile)?;
@@ -97,7 +101,8 @@ impl Gateway {
 }
 
 fn form(parts: &Parts, body: Incoming) -> Result<Multipart<'static>, S3Error> {
-    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type)
         .map_err(|_| S3Error::new(ErrorCode::MalformedPOSTRequest, "The content type has no boundary."))?;
     let limits = SizeLimit::new()
@@ -126,20 +131,30 @@ async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field
     Err(malformed("The form has too many fields."))
 }
 
-async fn read_file(mut file: Field<'static>, stall: Duration, range: Option<(u64, u64)>) -> Result<Bytes, S3Error> {
+async fn read_file(
+    mut file: Field<'static>,
+    stall: Duration,
+    range: Option<(u64, u64)>,
+) -> Result<Bytes, S3Error> {
     let (least, most) = range.unwrap_or((0, MAX_FORM_FILE));
     let most = most.min(MAX_FORM_FILE);
     let mut bytes = BytesMut::new();
     while let Some(piece) = within(stall, async { file.chunk().await.map_err(of_multipart) }).await? {
         bytes.extend_from_slice(&piece);
         if bytes.len() as u64 > most {
-            return Err(S3Error::new(ErrorCode::EntityTooLarge, "Your proposed upload exceeds the maximum allowed size")
-                .with("MaxSizeAllowed", most.to_string()));
+            return Err(S3Error::new(
+                ErrorCode::EntityTooLarge,
+                "Your proposed upload exceeds the maximum allowed size",
+            )
+            .with("MaxSizeAllowed", most.to_string()));
         }
     }
     if (bytes.len() as u64) < least {
-        return Err(S3Error::new(ErrorCode::EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size")
-            .with("MinSizeAllowed", least.to_string()));
+        return Err(S3Error::new(
+            ErrorCode::EntityTooSmall,
+            "Your proposed upload is smaller than the minimum allowed size",
+        )
+        .with("MinSizeAllowed", least.to_string()));
     }
     Ok(bytes.freeze())
 }
@@ -166,14 +181,26 @@ fn headers_of(fields: &FormFields) -> Result<HeaderMap, S3Error> {
     for (name, value) in fields.iter() {
         let name = match name {
             "acl" => "x-amz-acl",
-            "tagging" => return Err(S3Error::new(ErrorCode::NotImplemented, "Tagging by a form is not supported; tag the object afterwards.")),
+            "tagging" => {
+                return Err(S3Error::new(
+                    ErrorCode::NotImplemented,
+                    "Tagging by a form is not supported; tag the object afterwards.",
+                ));
+            }
             "x-amz-algorithm" | "x-amz-credential" | "x-amz-signature" => continue,
-            "cache-control" | "content-type" | "content-disposition" | "content-encoding" | "content-md5" | "expires" => name,
+            "cache-control"
+            | "content-type"
+            | "content-disposition"
+            | "content-encoding"
+            | "content-md5"
+            | "expires" => name,
             other if other.starts_with("x-amz-") => other,
             _ => continue,
         };
-        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid("A field's name is no header's name."))?;
-        let value = HeaderValue::from_str(value).map_err(|_| invalid("A field's value is no header's value."))?;
+        let header = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| invalid("A field's name is no header's name."))?;
+        let value =
+            HeaderValue::from_str(value).map_err(|_| invalid("A field's value is no header's value."))?;
         headers.append(header, value);
     }
     Ok(headers)
@@ -181,9 +208,12 @@ fn headers_of(fields: &FormFields) -> Result<HeaderMap, S3Error> {
 
 fn check_file(headers: &HeaderMap, file: &[u8]) -> Result<(), S3Error> {
     for algorithm in Algorithm::FLEXIBLE.into_iter().chain([Algorithm::Md5]) {
-        let Some(value) = headers.get(algorithm.header()).and_then(|value| value.to_str().ok()) else { continue };
-        let expected = Expected::parse(algorithm, value)
-            .map_err(|_| S3Error::new(ErrorCode::InvalidDigest, format!("The {algorithm} you specified is not valid.")))?;
+        let Some(value) = headers.get(algorithm.header()).and_then(|value| value.to_str().ok()) else {
+            continue;
+        };
+        let expected = Expected::parse(algorithm, value).map_err(|_| {
+            S3Error::new(ErrorCode::InvalidDigest, format!("The {algorithm} you specified is not valid."))
+        })?;
         let mut hasher = Hasher::new(algorithm);
         hasher.update(file);
         if !expected.matches(hasher) {
@@ -195,7 +225,12 @@ fn check_file(headers: &HeaderMap, file: &[u8]) -> Result<(), S3Error> {
 }
 
 /// What the fields ask to be answered with (S3 API reference, "POST Object").
-fn answer(fields: &FormFields, bucket: &str, key: &str, stored: &Response<ReplyBody>) -> Result<Response<ReplyBody>, S3Error> {
+fn answer(
+    fields: &FormFields,
+    bucket: &str,
+    key: &str,
+    stored: &Response<ReplyBody>,
+) -> Result<Response<ReplyBody>, S3Error> {
     let etag = stored.headers().get(header::ETAG).cloned();
     let shown_etag = etag.as_ref().and_then(|etag| etag.to_str().ok()).unwrap_or_default();
     let redirect = fields.value("success_action_redirect").or_else(|| fields.value("redirect"));
@@ -203,11 +238,16 @@ fn answer(fields: &FormFields, bucket: &str, key: &str, stored: &Response<ReplyB
         (Some(url), _) if url.starts_with("http://") || url.starts_with("https://") => {
             let separator = if url.contains('?') { '&' } else { '?' };
             let encode = crate::sigv4::encode_component;
-            let location =
-                format!("{url}{separator}bucket={}&key={}&etag={}", encode(bucket), encode(key), encode(shown_etag));
+            let location = format!(
+                "{url}{separator}bucket={}&key={}&etag={}",
+                encode(bucket),
+                encode(key),
+                encode(shown_etag)
+            );
             let mut response = Response::new(ReplyBody::whole(Bytes::new()));
             *response.status_mut() = StatusCode::SEE_OTHER;
-            let location = HeaderValue::from_str(&location).map_err(|_| invalid("success_action_redirect is no URL."))?;
+            let location = HeaderValue::from_str(&location)
+                .map_err(|_| invalid("success_action_redirect is no URL."))?;
             response.headers_mut().insert(header::LOCATION, location);
             response
         }
@@ -225,7 +265,8 @@ fn answer(fields: &FormFields, bucket: &str, key: &str, stored: &Response<ReplyB
         }
         (_, status) => {
             let mut response = Response::new(ReplyBody::whole(Bytes::new()));
-            *response.status_mut() = if status == Some("200") { StatusCode::OK } else { StatusCode::NO_CONTENT };
+            *response.status_mut() =
+                if status == Some("200") { StatusCode::OK } else { StatusCode::NO_CONTENT };
             response
         }
     };
@@ -257,7 +298,9 @@ fn of_policy(problem: PolicyProblem) -> S3Error {
     let code = match problem {
         PolicyProblem::RepeatedField(_) => ErrorCode::InvalidArgument,
         PolicyProblem::Malformed(_) => ErrorCode::InvalidPolicyDocument,
-        PolicyProblem::Expired | PolicyProblem::ConditionFailed(_) | PolicyProblem::ExtraField(_) => ErrorCode::AccessDenied,
+        PolicyProblem::Expired | PolicyProblem::ConditionFailed(_) | PolicyProblem::ExtraField(_) => {
+            ErrorCode::AccessDenied
+        }
     };
     S3Error::new(code, problem.to_string())
 }

@@ -97,7 +97,11 @@ impl Record {
 
     /// `/bucket/key`, as errors name it.
     pub(super) fn resource(&self) -> String {
-        if self.key.is_empty() { format!("/{}", self.bucket) } else { format!("/{}/{}", self.bucket, self.key) }
+        if self.key.is_empty() {
+            format!("/{}", self.bucket)
+        } else {
+            format!("/{}/{}", self.bucket, self.key)
+        }
     }
 
     pub(super) fn bucket_location(&self) -> Option<HeaderValue> {

@@ -27,8 +27,8 @@ const X_AMZ_DECODED_CONTENT_LENGTH: &str = "x-amz-decoded-content-length";
 const X_AMZ_TRAILER: &str = "x-amz-trailer";
 /// The SHA-256 of nothing.
 const EMPTY_SHA256: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
-    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
+    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
 /// Bounds on bodies.
@@ -91,7 +91,8 @@ impl RequestBody<'_> {
                 .with("MaxMessageLengthBytes", limit.to_string()));
         }
         let checks = self.checks(length, checks_body)?;
-        let upload = Upload::new(self.incoming.map_err(Into::into).boxed_unsync(), None, checks, Progress::start());
+        let upload =
+            Upload::new(self.incoming.map_err(Into::into).boxed_unsync(), None, checks, Progress::start());
         let collected = upload.collect(limit).await.map_err(|verdict| of_upload(&verdict))?;
         Ok(collected.body)
     }
@@ -109,13 +110,19 @@ impl RequestBody<'_> {
             S3Error::new(ErrorCode::MissingContentLength, "You must provide the Content-Length HTTP header.")
         })?;
         if length > self.limits.max_object_size {
-            return Err(S3Error::new(ErrorCode::EntityTooLarge, "Your proposed upload exceeds the maximum allowed size")
-                .with("ProposedSize", length.to_string())
-                .with("MaxSizeAllowed", self.limits.max_object_size.to_string()));
+            return Err(S3Error::new(
+                ErrorCode::EntityTooLarge,
+                "Your proposed upload exceeds the maximum allowed size",
+            )
+            .with("ProposedSize", length.to_string())
+            .with("MaxSizeAllowed", self.limits.max_object_size.to_string()));
         }
         let mut checks = self.checks(length, true)?;
         let announced = self.announced_trailer(&payload)?;
-        if announced.is_some() && !checks.headers.is_empty() && checks.headers.iter().any(|c| c.algorithm() != Algorithm::Md5) {
+        if announced.is_some()
+            && !checks.headers.is_empty()
+            && checks.headers.iter().any(|c| c.algorithm() != Algorithm::Md5)
+        {
             return Err(two_checksums());
         }
         checks.trailer = announced.map(|algorithm| (algorithm, algorithm.header()));
@@ -147,7 +154,11 @@ impl RequestBody<'_> {
                     "The provided 'x-amz-content-sha256' header does not match what was computed: there is no body.",
                 ));
             }
-            _ => return refused("A STREAMING- payload is for the bytes of objects; this operation takes no body."),
+            _ => {
+                return refused(
+                    "A STREAMING- payload is for the bytes of objects; this operation takes no body.",
+                );
+            }
         }
         if self.content_length()?.unwrap_or_default() > 0 || !self.incoming.is_end_stream() {
             return refused("This operation takes no body.");
@@ -163,7 +174,9 @@ impl RequestBody<'_> {
         let mut headers = Vec::new();
         if let Some(value) = self.text("content-md5")? {
             let expected = Expected::parse(Algorithm::Md5, value);
-            headers.push(expected.map_err(|_| S3Error::new(ErrorCode::InvalidDigest, "The Content-MD5 you specified is not valid."))?);
+            headers.push(expected.map_err(|_| {
+                S3Error::new(ErrorCode::InvalidDigest, "The Content-MD5 you specified is not valid.")
+            })?);
         }
         if checks_body {
             let flexible = self.flexible_checksum()?;
@@ -197,7 +210,9 @@ impl RequestBody<'_> {
                 ErrorCode::InvalidRequest,
                 "x-amz-trailer is given, but x-amz-content-sha256 says that there is no trailer.",
             )),
-            (None, true) => Err(malformed("The request contained trailing data that was not well-formed: x-amz-trailer is missing.")),
+            (None, true) => Err(malformed(
+                "The request contained trailing data that was not well-formed: x-amz-trailer is missing.",
+            )),
             (Some(name), true) => Algorithm::of_header(name.trim())
                 .map(Some)
                 .ok_or_else(|| malformed("x-amz-trailer must name one x-amz-checksum- header.")),
@@ -217,18 +232,25 @@ impl RequestBody<'_> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.parse() {
             Ok(number) if digits => Ok(Some(number)),
-            _ => Err(S3Error::new(ErrorCode::InvalidArgument, format!("The value of {name} is not a length."))),
+            _ => {
+                Err(S3Error::new(ErrorCode::InvalidArgument, format!("The value of {name} is not a length.")))
+            }
         }
     }
 
     fn text(&self, name: &str) -> Result<Option<&str>, S3Error> {
         let Some(value) = self.headers.get(name) else { return Ok(None) };
         let text = value.to_str();
-        let text = text.map_err(|_| S3Error::new(ErrorCode::InvalidArgument, format!("The value of {name} is not text.")))?;
+        let text = text.map_err(|_| {
+            S3Error::new(ErrorCode::InvalidArgument, format!("The value of {name} is not text."))
+        })?;
         Ok(Some(text))
     }
 }
 
 fn two_checksums() -> S3Error {
-    S3Error::new(ErrorCode::InvalidRequest, "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+    S3Error::new(
+        ErrorCode::InvalidRequest,
+        "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+    )
 }

@@ -36,7 +36,13 @@ impl Route {
 mod tests {
     use super::*;
 
-    fn route(place: &Place, method: Method, path: &str, query: &str, content_type: Option<&'static str>) -> Route {
+    fn route(
+        place: &Place,
+        method: Method,
+        path: &str,
+        query: &str,
+        content_type: Option<&'static str>,
+    ) -> Route {
         let mut headers = HeaderMap::new();
         if let Some(content_type) = content_type {
             headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
@@ -56,7 +62,11 @@ mod tests {
             (Method::POST, "/sts/", "", form),
             (Method::GET, "/sts", "Action=GetCallerIdentity", None),
         ] {
-            assert_eq!(route(&Place::Gateway, method, path, query, content_type), Route::Sts, "{path}?{query}");
+            assert_eq!(
+                route(&Place::Gateway, method, path, query, content_type),
+                Route::Sts,
+                "{path}?{query}"
+            );
         }
     }
 

@@ -19,7 +19,9 @@ pub(super) fn of_authentication(error: AuthenticationError) -> S3Error {
         AuthenticationError::UnknownAccessKey { access_key_id } => {
             S3Error::new(ErrorCode::InvalidAccessKeyId, message).with("AWSAccessKeyId", access_key_id)
         }
-        AuthenticationError::InvalidToken { cause } => S3Error::new(ErrorCode::InvalidToken, message).caused_by(cause),
+        AuthenticationError::InvalidToken { cause } => {
+            S3Error::new(ErrorCode::InvalidToken, message).caused_by(cause)
+        }
         AuthenticationError::Expired { .. } => S3Error::new(ErrorCode::ExpiredToken, message),
         AuthenticationError::LongTermKey => S3Error::new(ErrorCode::AccessDenied, message),
     }
@@ -31,7 +33,10 @@ pub(super) fn of_upload(verdict: &Verdict) -> S3Error {
         return S3Error::internal("an upload ended without a verdict");
     };
     let bad_digest = |what: &str| {
-        S3Error::new(ErrorCode::BadDigest, format!("The {what} you specified did not match the calculated checksum."))
+        S3Error::new(
+            ErrorCode::BadDigest,
+            format!("The {what} you specified did not match the calculated checksum."),
+        )
     };
     match error {
         UploadError::ClientGone(cause) => incomplete().caused_by(cause),
@@ -64,12 +69,14 @@ fn incomplete() -> S3Error {
 
 fn of_chunk(error: &ChunkError) -> S3Error {
     match error {
-        ChunkError::MalformedChunk(_) | ChunkError::BytesAfterEnd => {
-            S3Error::new(ErrorCode::InvalidRequest, "The body is not the aws-chunked one that the request declares.")
-        }
-        ChunkError::ChunkTooSmall => {
-            S3Error::new(ErrorCode::InvalidChunkSizeError, "Only the last chunk is allowed to have a size less than 8192 bytes")
-        }
+        ChunkError::MalformedChunk(_) | ChunkError::BytesAfterEnd => S3Error::new(
+            ErrorCode::InvalidRequest,
+            "The body is not the aws-chunked one that the request declares.",
+        ),
+        ChunkError::ChunkTooSmall => S3Error::new(
+            ErrorCode::InvalidChunkSizeError,
+            "Only the last chunk is allowed to have a size less than 8192 bytes",
+        ),
         ChunkError::TooLong | ChunkError::Incomplete => incomplete(),
         ChunkError::ChunkSignature | ChunkError::TrailerSignature => S3Error::new(
             ErrorCode::SignatureDoesNotMatch,
@@ -93,7 +100,10 @@ pub(super) fn of_exchange(error: &ExchangeError) -> S3Error {
 }
 
 fn unavailable() -> S3Error {
-    S3Error::new(ErrorCode::ServiceUnavailable, "The storage behind this gateway cannot be reached. Please try again.")
+    S3Error::new(
+        ErrorCode::ServiceUnavailable,
+        "The storage behind this gateway cannot be reached. Please try again.",
+    )
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

@@ -92,7 +92,9 @@ impl EffectivePolicies {
         if let Some(statement) = self.identity.first(request, Effect::Deny) {
             return Decision::ExplicitDeny(statement, DeniedBy::Identity);
         }
-        if let Some(statement) = self.session.as_ref().and_then(|session| session.first(request, Effect::Deny)) {
+        if let Some(statement) =
+            self.session.as_ref().and_then(|session| session.first(request, Effect::Deny))
+        {
             return Decision::ExplicitDeny(statement, DeniedBy::Session);
         }
         let Some(statement) = self.identity.first(request, Effect::Allow) else {

@@ -80,13 +80,21 @@ fn read_statements(value: Json) -> Result<Vec<Statement>, PolicyError> {
     let list = match value {
         Json::Array(list) => list,
         single @ Json::Object(_) => vec![single],
-        other => return Err(PolicyError::at("/Statement", format!("must be a list of statements, not {}", other.kind()))),
+        other => {
+            return Err(PolicyError::at(
+                "/Statement",
+                format!("must be a list of statements, not {}", other.kind()),
+            ));
+        }
     };
     if list.is_empty() {
         return Err(PolicyError::at("/Statement", "the list is empty"));
     }
     if list.len() > MAX_STATEMENTS {
-        return Err(PolicyError::at("/Statement", format!("there are more than {MAX_STATEMENTS} statements")));
+        return Err(PolicyError::at(
+            "/Statement",
+            format!("there are more than {MAX_STATEMENTS} statements"),
+        ));
     }
     let mut statements: Vec<Statement> = Vec::with_capacity(list.len());
     for (index, statement) in list.into_iter().enumerate() {
@@ -94,7 +102,10 @@ fn read_statements(value: Json) -> Result<Vec<Statement>, PolicyError> {
         if let Some(sid) = &statement.sid
             && statements.iter().any(|other| other.sid.as_ref() == Some(sid))
         {
-            return Err(PolicyError::at(format!("/Statement/{index}/Sid"), format!("`{sid}` is the Sid of another statement")));
+            return Err(PolicyError::at(
+                format!("/Statement/{index}/Sid"),
+                format!("`{sid}` is the Sid of another statement"),
+            ));
         }
         statements.push(statement);
     }
@@ -110,7 +121,11 @@ pub(super) fn string(value: Json, place: &str) -> Result<String, PolicyError> {
 
 /// A refusal of a member that is not understood, with the one that may have been meant.
 pub(super) fn unknown(place: &str, name: &str, known: &[&str]) -> PolicyError {
-    let meant = known.iter().find(|known| known.eq_ignore_ascii_case(name) || known.eq_ignore_ascii_case(&name[..name.len().saturating_sub(usize::from(name.ends_with('s')))]));
+    let meant = known.iter().find(|known| {
+        known.eq_ignore_ascii_case(name)
+            || known
+                .eq_ignore_ascii_case(&name[..name.len().saturating_sub(usize::from(name.ends_with('s')))])
+    });
     let problem = match (name, meant) {
         ("Principal" | "NotPrincipal", _) => {
             format!("`{name}` belongs to resource policies; a policy here says what its bearer may do")

@@ -42,8 +42,12 @@ impl Statement {
                 "Sid" => sid = Some(read_sid(value, &at)?),
                 "Effect" => effect = Some(read_effect(value, &at)?),
                 "Action" => set_once(&mut actions, Selector::Any(read_actions(value, &at)?), &at, "Action")?,
-                "NotAction" => set_once(&mut actions, Selector::NoneOf(read_actions(value, &at)?), &at, "Action")?,
-                "Resource" => set_once(&mut resources, Selector::Any(read_resources(value, &at)?), &at, "Resource")?,
+                "NotAction" => {
+                    set_once(&mut actions, Selector::NoneOf(read_actions(value, &at)?), &at, "Action")?
+                }
+                "Resource" => {
+                    set_once(&mut resources, Selector::Any(read_resources(value, &at)?), &at, "Resource")?
+                }
                 "NotResource" => {
                     set_once(&mut resources, Selector::NoneOf(read_resources(value, &at)?), &at, "Resource")?;
                 }
@@ -61,18 +65,29 @@ impl Statement {
 
     pub(super) fn applies_to(&self, request: &Request<'_>) -> bool {
         let action = match &self.actions {
-            Selector::Any(patterns) => patterns.iter().any(|pattern| pattern.matches_ignore_case(request.action)),
-            Selector::NoneOf(patterns) => !patterns.iter().any(|pattern| pattern.matches_ignore_case(request.action)),
+            Selector::Any(patterns) => {
+                patterns.iter().any(|pattern| pattern.matches_ignore_case(request.action))
+            }
+            Selector::NoneOf(patterns) => {
+                !patterns.iter().any(|pattern| pattern.matches_ignore_case(request.action))
+            }
         };
         action
             && match &self.resources {
                 Selector::Any(patterns) => patterns.iter().any(|pattern| pattern.matches(request.resource)),
-                Selector::NoneOf(patterns) => !patterns.iter().any(|pattern| pattern.matches(request.resource)),
+                Selector::NoneOf(patterns) => {
+                    !patterns.iter().any(|pattern| pattern.matches(request.resource))
+                }
             }
     }
 }
 
-fn set_once(place: &mut Option<Selector>, selector: Selector, at: &str, what: &str) -> Result<(), PolicyError> {
+fn set_once(
+    place: &mut Option<Selector>,
+    selector: Selector,
+    at: &str,
+    what: &str,
+) -> Result<(), PolicyError> {
     match place.replace(selector) {
         None => Ok(()),
         Some(_) => Err(PolicyError::at(at, format!("a statement has `{what}` or `Not{what}`, not both"))),
@@ -100,10 +115,14 @@ fn strings(value: Json, at: &str) -> Result<Vec<String>, PolicyError> {
     match value {
         Json::String(text) => Ok(vec![text]),
         Json::Array(list) if list.is_empty() => Err(PolicyError::at(at, "the list is empty")),
-        Json::Array(list) => {
-            list.into_iter().enumerate().map(|(index, value)| string(value, &format!("{at}/{index}"))).collect()
+        Json::Array(list) => list
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| string(value, &format!("{at}/{index}")))
+            .collect(),
+        other => {
+            Err(PolicyError::at(at, format!("must be a string or a list of strings, not {}", other.kind())))
         }
-        other => Err(PolicyError::at(at, format!("must be a string or a list of strings, not {}", other.kind()))),
     }
 }
 
@@ -118,7 +137,12 @@ fn read_actions(value: Json, at: &str) -> Result<Vec<Pattern>, PolicyError> {
         if well_formed {
             Ok(Pattern::new(&text))
         } else {
-            Err(PolicyError::at(at, format!("{text:?} is not an action of s3 or sts, as \"s3:GetObject\", \"s3:Get*\" or \"*\" are")))
+            Err(PolicyError::at(
+                at,
+                format!(
+                    "{text:?} is not an action of s3 or sts, as \"s3:GetObject\", \"s3:Get*\" or \"*\" are"
+                ),
+            ))
         }
     };
     strings(value, at)?.into_iter().map(read).collect()
@@ -127,15 +151,24 @@ fn read_actions(value: Json, at: &str) -> Result<Vec<Pattern>, PolicyError> {
 fn read_resources(value: Json, at: &str) -> Result<Vec<Pattern>, PolicyError> {
     let read = |text: String| {
         if text.contains("${") {
-            return Err(PolicyError::at(at, format!("policy variables are not supported by this version: {text:?}")));
+            return Err(PolicyError::at(
+                at,
+                format!("policy variables are not supported by this version: {text:?}"),
+            ));
         }
         // `arn:aws:iam::…` stands in statements about sts:AssumeRole.
-        if text == "*" || text.starts_with("arn:aws:s3:::") || text.starts_with("arn:aws:iam::") || text == "arn:aws:s3*" {
+        if text == "*"
+            || text.starts_with("arn:aws:s3:::")
+            || text.starts_with("arn:aws:iam::")
+            || text == "arn:aws:s3*"
+        {
             return Ok(Pattern::new(&text));
         }
         Err(PolicyError::at(
             at,
-            format!("{text:?} is not \"*\" and not an ARN as \"arn:aws:s3:::bucket\" or \"arn:aws:s3:::bucket/*\" are"),
+            format!(
+                "{text:?} is not \"*\" and not an ARN as \"arn:aws:s3:::bucket\" or \"arn:aws:s3:::bucket/*\" are"
+            ),
         ))
     };
     strings(value, at)?.into_iter().map(read).collect()

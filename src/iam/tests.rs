@@ -11,7 +11,8 @@ fn set(name: &str, statements: &str) -> PolicySet {
 }
 
 fn decide(identity: &str, session: Option<&str>, action: &str, resource: &str) -> String {
-    let policies = EffectivePolicies { identity: set("p", identity), session: session.map(|text| set("s", text)) };
+    let policies =
+        EffectivePolicies { identity: set("p", identity), session: session.map(|text| set("s", text)) };
     match policies.evaluate(&Request { action, resource: &format!("arn:aws:s3:::{resource}") }) {
         Decision::Allow(statement) => format!("allow by {statement}"),
         Decision::ExplicitDeny(statement, by) => format!("deny by {statement} ({by:?})"),
@@ -19,9 +20,11 @@ fn decide(identity: &str, session: Option<&str>, action: &str, resource: &str) -
     }
 }
 
-const READ: &str = r#"{"Sid":"Read","Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::logs/*"}"#;
+const READ: &str =
+    r#"{"Sid":"Read","Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::logs/*"}"#;
 const ALL: &str = r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#;
-const NO_SECRETS: &str = r#"{"Sid":"NoSecrets","Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::logs/secret/*"}"#;
+const NO_SECRETS: &str =
+    r#"{"Sid":"NoSecrets","Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::logs/secret/*"}"#;
 
 #[test]
 fn nothing_that_allows_is_a_no() {
@@ -109,7 +112,10 @@ fn whatever_is_not_understood_is_refused_with_its_place() {
         (r#"{"Effect":"Allow","Action":"ec2:Run","Resource":"*"}"#, "/Statement/0/Action"),
         (r#"{"Effect":"Allow","Action":"s3:","Resource":"*"}"#, "/Statement/0/Action"),
         (r#"{"Effect":"Allow","Action":"*","Resource":"logs/*"}"#, "/Statement/0/Resource"),
-        (r#"{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username}/*"}"#, "/Statement/0/Resource"),
+        (
+            r#"{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username}/*"}"#,
+            "/Statement/0/Resource",
+        ),
         (r#"{"Effect":"Allow","Action":"*","Resource":"*","Condition":{}}"#, "/Statement/0/Condition"),
         (r#"{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}"#, "/Statement/0/Principal"),
         (r#"{"Effect":"Allow","Action":"*","Resource":"*","Sid":"a b"}"#, "/Statement/0/Sid"),
@@ -137,7 +143,9 @@ fn reference(statements: &[(bool, bool, &str, bool, &str)], action: &str, resour
     fn glob(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,
-            (Some((b'*', rest)), _) => glob(rest, text) || text.split_first().is_some_and(|(_, tail)| glob(pattern, tail)),
+            (Some((b'*', rest)), _) => {
+                glob(rest, text) || text.split_first().is_some_and(|(_, tail)| glob(pattern, tail))
+            }
             (Some((b'?', rest)), Some((_, tail))) => glob(rest, tail),
             (Some((p, rest)), Some((t, tail))) => p == t && glob(rest, tail),
             _ => false,

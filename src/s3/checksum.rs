@@ -85,7 +85,11 @@ pub struct Expected {
 impl Expected {
     pub fn parse(algorithm: Algorithm, text: &str) -> Result<Self, Malformed> {
         let value = STANDARD.decode(text).map_err(|_| Malformed(algorithm))?;
-        if value.len() == algorithm.length() { Ok(Self { algorithm, value }) } else { Err(Malformed(algorithm)) }
+        if value.len() == algorithm.length() {
+            Ok(Self { algorithm, value })
+        } else {
+            Err(Malformed(algorithm))
+        }
     }
 
     pub fn algorithm(&self) -> Algorithm {

@@ -24,7 +24,9 @@ impl CopySource {
     /// The source of a request; a request that is no copy must not have one.
     pub(super) fn of(spec: &Spec, headers: &HeaderMap, profile: &Profile) -> Result<Option<Self>, S3Error> {
         match (headers.get(HEADER), spec.kind) {
-            (None, Kind::Copy) => Err(invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey.")),
+            (None, Kind::Copy) => {
+                Err(invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey."))
+            }
             (None, _) => Ok(None),
             (Some(value), Kind::Copy) => {
                 let text = value.to_str().map_err(|_| invalid("The copy source must be URL-encoded."))?;
@@ -42,10 +44,13 @@ impl CopySource {
             None => (text, None),
         };
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        let decoded = decode_path(&path).map_err(|_| invalid("The copy source is not properly URL-encoded."))?;
+        let decoded =
+            decode_path(&path).map_err(|_| invalid("The copy source is not properly URL-encoded."))?;
         let (bucket, key) = decoded.trim_start_matches('/').split_once('/').unwrap_or_default();
         if bucket.is_empty() || key.is_empty() || path.starts_with("//") {
-            return Err(invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey."));
+            return Err(invalid(
+                "Copy Source must mention the source bucket and key: sourcebucket/sourcekey.",
+            ));
         }
         Target::of(bucket, Some(key), profile)?;
         let version_id = query.map(version).transpose()?;
@@ -65,7 +70,9 @@ impl CopySource {
 
 fn version(query: &str) -> Result<String, S3Error> {
     let id = query.strip_prefix("versionId=").filter(|id| !id.is_empty() && !id.contains('&'));
-    let id = id.ok_or_else(|| invalid("After the key of a copy source only ?versionId= may follow, once and not empty."))?;
+    let id = id.ok_or_else(|| {
+        invalid("After the key of a copy source only ?versionId= may follow, once and not empty.")
+    })?;
     let path = format!("/{id}");
     let decoded = decode_path(&path).map_err(|_| invalid("The copy source is not properly URL-encoded."))?;
     Ok(decoded.trim_start_matches('/').to_owned())
@@ -95,8 +102,16 @@ mod tests {
             ("/src-bucket/a%20b", source("src-bucket", "a b", None), "/src-bucket/a%20b"),
             ("src-bucket%2Fk", source("src-bucket", "k", None), "/src-bucket/k"),
             ("src-bucket/a+b", source("src-bucket", "a+b", None), "/src-bucket/a%2Bb"),
-            ("src-bucket/k%3FversionId=1", source("src-bucket", "k?versionId=1", None), "/src-bucket/k%3FversionId%3D1"),
-            ("src-bucket/k?versionId=a%2Fb", source("src-bucket", "k", Some("a/b")), "/src-bucket/k?versionId=a%2Fb"),
+            (
+                "src-bucket/k%3FversionId=1",
+                source("src-bucket", "k?versionId=1", None),
+                "/src-bucket/k%3FversionId%3D1",
+            ),
+            (
+                "src-bucket/k?versionId=a%2Fb",
+                source("src-bucket", "k", Some("a/b")),
+                "/src-bucket/k?versionId=a%2Fb",
+            ),
         ] {
             let read = parse(text).unwrap();
             assert_eq!(read, expected, "{text}");

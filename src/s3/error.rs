@@ -89,7 +89,8 @@ impl S3Error {
 
     /// What went wrong on our side; the client learns only that it did.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        Self::new(ErrorCode::InternalError, "We encountered an internal error. Please try again.").caused_by(cause)
+        Self::new(ErrorCode::InternalError, "We encountered an internal error. Please try again.")
+            .caused_by(cause)
     }
 
     #[must_use]
@@ -201,7 +202,8 @@ mod tests {
 
     #[test]
     fn nothing_in_an_error_can_become_markup() {
-        let error = S3Error::new(ErrorCode::InvalidArgument, "a <b> & \"c\"").with("ArgumentValue", "<script>");
+        let error =
+            S3Error::new(ErrorCode::InvalidArgument, "a <b> & \"c\"").with("ArgumentValue", "<script>");
         let xml = error.to_xml("/b/<script>alert(1)</script>", "ID");
         assert!(!xml.contains("<script>") && !xml.contains("<b>"), "{xml}");
         assert!(xml.contains("<Resource>/b/&lt;script&gt;"), "{xml}");

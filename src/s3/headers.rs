@@ -142,15 +142,30 @@ pub(super) fn crossing(spec: &Spec, headers: &HeaderMap) -> Result<HeaderMap, S3
             Fate::Crosses(_) if !name.as_str().starts_with("x-amz-") => {}
             // Every upload form of SDKs may come with these, whatever the operation.
             Fate::Crosses(Group::CHECKSUM | Group::METADATA) => {}
-            Fate::Crosses(_) => return Err(refused(ErrorCode::InvalidArgument, name, &format!("has no meaning for {}", spec.name))),
+            Fate::Crosses(_) => {
+                return Err(refused(
+                    ErrorCode::InvalidArgument,
+                    name,
+                    &format!("has no meaning for {}", spec.name),
+                ));
+            }
             Fate::Refused(why) => return Err(refused(ErrorCode::InvalidArgument, name, why)),
-            Fate::Unknown => return Err(refused(ErrorCode::NotImplemented, name, "implies functionality that is not known here")),
+            Fate::Unknown => {
+                return Err(refused(
+                    ErrorCode::NotImplemented,
+                    name,
+                    "implies functionality that is not known here",
+                ));
+            }
         }
     }
     if metadata > MAX_METADATA {
-        return Err(S3Error::new(ErrorCode::MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size")
-            .with("Size", metadata.to_string())
-            .with("MaxSizeAllowed", MAX_METADATA.to_string()));
+        return Err(S3Error::new(
+            ErrorCode::MetadataTooLarge,
+            "Your metadata headers exceed the maximum allowed metadata size",
+        )
+        .with("Size", metadata.to_string())
+        .with("MaxSizeAllowed", MAX_METADATA.to_string()));
     }
     Ok(crossing)
 }

@@ -92,7 +92,10 @@ impl Reading {
             (Some(E::Object), "Key") => E::Key,
             (Some(E::Object), "VersionId") => E::VersionId,
             (Some(E::Object), "ETag" | "LastModifiedTime" | "Size") => {
-                return Err(S3Error::new(ErrorCode::NotImplemented, "Conditions in a multi-object delete are not supported."));
+                return Err(S3Error::new(
+                    ErrorCode::NotImplemented,
+                    "Conditions in a multi-object delete are not supported.",
+                ));
             }
             _ => return Err(malformed("it has an element that does not belong there")),
         };
@@ -127,7 +130,11 @@ impl Reading {
                 self.quiet.replace(quiet).is_some()
             }
             Some(Element::Object) => {
-                let key = self.key.take().filter(|key| !key.is_empty()).ok_or_else(|| malformed("an object has no key"))?;
+                let key = self
+                    .key
+                    .take()
+                    .filter(|key| !key.is_empty())
+                    .ok_or_else(|| malformed("an object has no key"))?;
                 let version_id = self.version_id.take().filter(|id| !id.is_empty());
                 self.objects.push(ObjectIdentifier { key, version_id });
                 false
@@ -146,7 +153,8 @@ impl Reading {
             return Err(malformed("it is not a whole Delete with at least one object"));
         }
         for object in &self.objects {
-            check_key(&object.key, profile).map_err(|error| malformed("a key is not valid").caused_by(error.message))?;
+            check_key(&object.key, profile)
+                .map_err(|error| malformed("a key is not valid").caused_by(error.message))?;
             if object.version_id.as_ref().is_some_and(|id| id.bytes().any(|byte| byte.is_ascii_control())) {
                 return Err(malformed("a version id is not valid"));
             }

@@ -125,7 +125,10 @@ pub struct DeletePermit {
 fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> Result<Permit, S3Error> {
     for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
         if request_headers.get(name).is_some_and(|owner| owner != subject.account) {
-            return Err(S3Error::new(ErrorCode::AccessDenied, "Access Denied: the bucket has another owner."));
+            return Err(S3Error::new(
+                ErrorCode::AccessDenied,
+                "Access Denied: the bucket has another owner.",
+            ));
         }
     }
     Ok(Permit {
@@ -169,7 +172,8 @@ fn permissions(permit: &Permit, headers: &HeaderMap) -> Vec<Permission> {
 fn asked_by_headers(permit: &Permit, headers: &HeaderMap) -> Vec<&'static str> {
     let mut actions = Vec::new();
     let has = |name: &str| headers.contains_key(name);
-    let writes_object = matches!(permit.spec.name, "PutObject" | "CopyObject" | "CreateMultipartUpload" | "PostObject");
+    let writes_object =
+        matches!(permit.spec.name, "PutObject" | "CopyObject" | "CreateMultipartUpload" | "PostObject");
     if writes_object {
         if has("x-amz-acl") || headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-")) {
             actions.push("s3:PutObjectAcl");
@@ -213,13 +217,19 @@ fn allowed(permission: &Permission, subject: Subject<'_>) -> Result<(), S3Error>
             (format!("with an explicit deny in {}", kind_of(by)), format!("denied by {statement}"))
         }
         Decision::ImplicitDeny(by) => (
-            format!("because no {} allows the {action} action", kind_of(by).trim_start_matches("an ").trim_start_matches("a ")),
+            format!(
+                "because no {} allows the {action} action",
+                kind_of(by).trim_start_matches("an ").trim_start_matches("a ")
+            ),
             format!("no {} allows {action} on {resource}", kind_of(by)),
         ),
     };
     Err(S3Error::new(
         ErrorCode::AccessDenied,
-        format!("User: {} is not authorized to perform: {action} on resource: \"{resource}\" {why}", subject.principal),
+        format!(
+            "User: {} is not authorized to perform: {action} on resource: \"{resource}\" {why}",
+            subject.principal
+        ),
     )
     .caused_by(cause))
 }

@@ -57,8 +57,9 @@ pub struct Target {
 impl Target {
     /// Reads a place and a path as on the wire.
     pub fn read(place: &Place, raw_path: &str, profile: &Profile) -> Result<Self, S3Error> {
-        let path = decode_path(raw_path)
-            .map_err(|cause| S3Error::new(ErrorCode::InvalidURI, format!("Couldn't parse the specified URI: {cause}.")))?;
+        let path = decode_path(raw_path).map_err(|cause| {
+            S3Error::new(ErrorCode::InvalidURI, format!("Couldn't parse the specified URI: {cause}."))
+        })?;
         let path = path.strip_prefix('/').unwrap_or(&path);
         let (bucket, key) = match place {
             Place::Bucket(bucket) => (bucket.as_str(), path),
@@ -68,7 +69,10 @@ impl Target {
             return if key.is_empty() && !path.contains('/') {
                 Ok(Self { bucket: None, key: None })
             } else {
-                Err(S3Error::new(ErrorCode::InvalidURI, "Couldn't parse the specified URI: it has no bucket."))
+                Err(S3Error::new(
+                    ErrorCode::InvalidURI,
+                    "Couldn't parse the specified URI: it has no bucket.",
+                ))
             };
         }
         Self::of(bucket, Some(key).filter(|key| !key.is_empty()), profile)
@@ -111,8 +115,9 @@ fn without_port(host: &str) -> &str {
 
 /// S3 user guide, "Bucket naming rules".
 fn check_bucket(bucket: &str, profile: &Profile) -> Result<(), S3Error> {
-    let of_right_bytes =
-        bucket.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    let of_right_bytes = bucket
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
     let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let fine = (3..=63).contains(&bucket.len())
         && of_right_bytes
@@ -143,7 +148,9 @@ pub(super) fn check_key(key: &str, profile: &Profile) -> Result<(), S3Error> {
         return refused("A key must not have a segment `.` or `..`.");
     }
     if profile.folds_slashes && (key.contains("//") || key.starts_with('/') || key.contains('\\')) {
-        return refused("A key must not begin with a slash or hold `//` or a backslash: this storage would fold it into another key.");
+        return refused(
+            "A key must not begin with a slash or hold `//` or a backslash: this storage would fold it into another key.",
+        );
     }
     Ok(())
 }

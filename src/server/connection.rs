@@ -87,7 +87,8 @@ where
         let protocol = timeout(settings.limits.header_timeout, sniff(&socket)).await??;
         return speak(socket, protocol, source, settings, handler, stop).await;
     };
-    let socket = timeout(settings.limits.tls_handshake_timeout, TlsAcceptor::from(tls).accept(socket)).await??;
+    let socket =
+        timeout(settings.limits.tls_handshake_timeout, TlsAcceptor::from(tls).accept(socket)).await??;
     let protocol = match socket.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
@@ -158,7 +159,10 @@ where
     match protocol {
         Protocol::Http1 => {
             let mut server = http1::Builder::new();
-            server.half_close(false).max_headers(limits.max_headers).max_buf_size(BUFFER.max(limits.max_head_size));
+            server
+                .half_close(false)
+                .max_headers(limits.max_headers)
+                .max_buf_size(BUFFER.max(limits.max_head_size));
             server.timer(TokioTimer::new()).header_read_timeout(None);
             until_stopped!(server.serve_connection(io, service))
         }

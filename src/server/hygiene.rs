@@ -1,7 +1,9 @@
 //! A request head that can be read in one way only. Whatever two parties could read differently is refused here, before
 //! anything is decided.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts, uri::Authority,
+};
 
 /// The parts of the head that everything after reads.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +60,9 @@ impl Problem {
             Self::Uri => "InvalidURI",
             Self::UriTooLong { .. } => "RequestUriTooLong",
             Self::HeadTooLarge { .. } => "RequestHeaderSectionTooLarge",
-            Self::Repeated(_) | Self::NotAccepted(_) | Self::DroppedByConnection(_) | Self::Value(_) => "InvalidArgument",
+            Self::Repeated(_) | Self::NotAccepted(_) | Self::DroppedByConnection(_) | Self::Value(_) => {
+                "InvalidArgument"
+            }
             Self::Host | Self::TwoHosts | Self::Framing => "InvalidRequest",
             Self::Expectation => "ExpectationFailed",
         }

@@ -59,5 +59,7 @@ pub fn tls_config(
 }
 
 fn certificates(file: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|cause| TlsError::Pem { file, cause })
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|cause| TlsError::Pem { file, cause })
 }

@@ -33,7 +33,11 @@ impl<'r> Authorization<'r> {
                 "Credential" => &mut credential,
                 "SignedHeaders" => &mut signed_headers,
                 "Signature" => &mut signature,
-                _ => return Err(malformed("it has a component other than Credential, SignedHeaders and Signature")),
+                _ => {
+                    return Err(malformed(
+                        "it has a component other than Credential, SignedHeaders and Signature",
+                    ));
+                }
             };
             if place.replace(value).is_some() {
                 return Err(malformed("it has a component twice"));
@@ -44,14 +48,16 @@ impl<'r> Authorization<'r> {
         let signature = signature.ok_or_else(|| malformed("Signature is missing"))?;
         let (access_key_id, scope) = parse_credential(credential)
             .map_err(|why| Error::AuthorizationHeaderMalformed(why.to_owned()))?;
-        check_signed_headers(signed_headers).map_err(|why| Error::AuthorizationHeaderMalformed(why.to_owned()))?;
+        check_signed_headers(signed_headers)
+            .map_err(|why| Error::AuthorizationHeaderMalformed(why.to_owned()))?;
         Ok(Self { access_key_id, scope, signed_headers, signature })
     }
 }
 
 /// `<access key id>/<date>/<region>/<service>/aws4_request`, exactly five parts.
 pub(super) fn parse_credential(credential: &str) -> Result<(&str, CredentialScope<'_>), &'static str> {
-    const FORM: &str = "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"";
+    const FORM: &str =
+        "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"";
     let mut parts = credential.split('/');
     let (Some(access_key_id), Some(date), Some(region), Some(service), Some(terminator), None) =
         (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
@@ -62,7 +68,9 @@ pub(super) fn parse_credential(credential: &str) -> Result<(&str, CredentialScop
         return Err(FORM);
     }
     if date.len() != 8 || !date.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err("incorrect date format in the Credential. This date in the credential must be in the format \"yyyyMMdd\"");
+        return Err(
+            "incorrect date format in the Credential. This date in the credential must be in the format \"yyyyMMdd\"",
+        );
     }
     Ok((access_key_id, CredentialScope { date, region, service }))
 }
@@ -71,7 +79,8 @@ pub(super) fn parse_credential(credential: &str) -> Result<(&str, CredentialScop
 pub(super) fn check_signed_headers(list: &str) -> Result<(), &'static str> {
     let mut previous = "";
     for name in list.split(';') {
-        if name.is_empty() || name.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace()) {
+        if name.is_empty() || name.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace())
+        {
             return Err("SignedHeaders must be a semicolon-separated list of lower-case names");
         }
         if name <= previous {

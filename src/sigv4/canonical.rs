@@ -77,7 +77,8 @@ pub(super) fn canonical_query<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)
     let mut encoded: Vec<_> =
         pairs.map(|(name, value)| (encode_component(name), encode_component(value))).collect();
     encoded.sort_unstable();
-    let mut text = String::with_capacity(encoded.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
+    let mut text =
+        String::with_capacity(encoded.iter().map(|(name, value)| name.len() + value.len() + 2).sum());
     for (name, value) in &encoded {
         if !text.is_empty() {
             text.push('&');

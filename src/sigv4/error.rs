@@ -8,7 +8,9 @@ use crate::clock::Timestamp;
 pub enum Error {
     #[error("Access Denied.")]
     MissingCredentials,
-    #[error("Only one auth mechanism allowed; use either the Authorization header or X-Amz-* query parameters.")]
+    #[error(
+        "Only one auth mechanism allowed; use either the Authorization header or X-Amz-* query parameters."
+    )]
     SeveralMechanisms,
     #[error("The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.")]
     UnsupportedMechanism,
@@ -24,7 +26,9 @@ pub enum Error {
     MissingDate,
     #[error("Missing required header for this request: x-amz-content-sha256.")]
     MissingPayloadHash,
-    #[error("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a known STREAMING- value, or a valid sha256 value.")]
+    #[error(
+        "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a known STREAMING- value, or a valid sha256 value."
+    )]
     InvalidPayloadHash,
     #[error("x-amz-content-sha256 is given twice, with different values.")]
     ContradictoryPayloadHash,
@@ -64,8 +68,12 @@ impl Error {
             | Self::MissingDate
             | Self::Expired { .. }
             | Self::NotYetValid { .. } => "AccessDenied",
-            Self::SeveralMechanisms | Self::RepeatedHeader(_) | Self::ContradictoryPayloadHash => "InvalidArgument",
-            Self::UnsupportedMechanism | Self::MissingPayloadHash | Self::InvalidPayloadHash => "InvalidRequest",
+            Self::SeveralMechanisms | Self::RepeatedHeader(_) | Self::ContradictoryPayloadHash => {
+                "InvalidArgument"
+            }
+            Self::UnsupportedMechanism | Self::MissingPayloadHash | Self::InvalidPayloadHash => {
+                "InvalidRequest"
+            }
             Self::AuthorizationHeaderMalformed(_) | Self::WrongRegion { in_query: false, .. } => {
                 "AuthorizationHeaderMalformed"
             }

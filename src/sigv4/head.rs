@@ -8,7 +8,11 @@ use crate::clock::Timestamp;
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 
 /// The value of a header that may be there once.
-pub(super) fn singleton<'r>(headers: &'r HeaderMap, name: &HeaderName, shown: &'static str) -> Result<Option<&'r str>, Error> {
+pub(super) fn singleton<'r>(
+    headers: &'r HeaderMap,
+    name: &HeaderName,
+    shown: &'static str,
+) -> Result<Option<&'r str>, Error> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -25,7 +29,9 @@ pub(super) fn request_time(headers: &HeaderMap) -> Result<(String, Timestamp), E
         return Ok((text.to_owned(), at));
     }
     let text = singleton(headers, &header::DATE, "Date")?.ok_or(Error::MissingDate)?;
-    let at = Timestamp::parse_amz_date(text).or_else(|| Timestamp::parse_http_date(text)).ok_or(Error::MissingDate)?;
+    let at = Timestamp::parse_amz_date(text)
+        .or_else(|| Timestamp::parse_http_date(text))
+        .ok_or(Error::MissingDate)?;
     Ok((at.amz_date(), at))
 }
 

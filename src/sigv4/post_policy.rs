@@ -104,14 +104,19 @@ impl PostPolicy {
             Value::Object(members) if members.len() == 1 => {
                 for (field, value) in members {
                     let value = value.as_str().ok_or_else(malformed)?;
-                    self.conditions.push(Condition { field: field.to_ascii_lowercase(), value: value.to_owned(), is_prefix: false });
+                    self.conditions.push(Condition {
+                        field: field.to_ascii_lowercase(),
+                        value: value.to_owned(),
+                        is_prefix: false,
+                    });
                 }
             }
             Value::Array(parts) => {
                 let [operator, first, second] = parts.as_slice() else { return Err(malformed()) };
                 let operator = operator.as_str().ok_or_else(malformed)?.to_ascii_lowercase();
                 if operator == "content-length-range" {
-                    let (least, most) = (first.as_u64().ok_or_else(malformed)?, second.as_u64().ok_or_else(malformed)?);
+                    let (least, most) =
+                        (first.as_u64().ok_or_else(malformed)?, second.as_u64().ok_or_else(malformed)?);
                     if self.length.replace((least, most)).is_some() {
                         return Err(PolicyProblem::Malformed("it has two content-length-range conditions"));
                     }
@@ -132,7 +137,13 @@ impl PostPolicy {
     }
 
     /// Whether every condition holds and every field has one. `key` is the final one; bucket and key must be conditioned.
-    pub fn check(&self, fields: &FormFields, bucket: &str, key: &str, now: Timestamp) -> Result<(), PolicyProblem> {
+    pub fn check(
+        &self,
+        fields: &FormFields,
+        bucket: &str,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<(), PolicyProblem> {
         if now >= self.expiration {
             return Err(PolicyProblem::Expired);
         }
@@ -142,8 +153,11 @@ impl PostPolicy {
                 "key" => key,
                 other => fields.value(other).unwrap_or_default(),
             };
-            let holds =
-                if condition.is_prefix { value.starts_with(&condition.value) } else { value == condition.value };
+            let holds = if condition.is_prefix {
+                value.starts_with(&condition.value)
+            } else {
+                value == condition.value
+            };
             if !holds {
                 let operator = if condition.is_prefix { "starts-with" } else { "eq" };
                 let shown = format!("[\"{operator}\", \"${}\", \"{}\"]", condition.field, condition.value);
@@ -186,13 +200,16 @@ impl<'f> SignedForm<'f> {
     /// Reads the fields that authenticate. `None`: there are none of them.
     pub fn parse(fields: &'f FormFields) -> Result<Self, FormError> {
         let bad = |why: &str| Error::AuthorizationQueryParametersError(why.to_owned());
-        let (Some(policy_base64), Some(signature)) = (fields.value("policy"), fields.value("x-amz-signature")) else {
+        let (Some(policy_base64), Some(signature)) =
+            (fields.value("policy"), fields.value("x-amz-signature"))
+        else {
             return Err(Error::MissingCredentials.into());
         };
         if fields.value("x-amz-algorithm") != Some(ALGORITHM) {
             return Err(Error::UnsupportedMechanism.into());
         }
-        let credential = fields.value("x-amz-credential").ok_or_else(|| bad("The form has no field x-amz-credential"))?;
+        let credential =
+            fields.value("x-amz-credential").ok_or_else(|| bad("The form has no field x-amz-credential"))?;
         let (access_key_id, scope) = parse_credential(credential).map_err(bad)?;
         let date = fields.value("x-amz-date").ok_or(Error::MissingDate)?;
         let signed_at = Timestamp::parse_amz_date(date).ok_or(Error::MissingDate)?;
@@ -233,7 +250,9 @@ impl Claim for SignedForm<'_> {
     }
 
     fn check_place_and_time(&self, rules: &Rules, now: Timestamp) -> Result<(), Error> {
-        if self.scope.service != rules.service || !rules.regions.iter().any(|region| region == self.scope.region) {
+        if self.scope.service != rules.service
+            || !rules.regions.iter().any(|region| region == self.scope.region)
+        {
             return Err(Error::AuthorizationQueryParametersError(
                 "The credential of the form is for another region or service".to_owned(),
             ));
@@ -299,7 +318,9 @@ mod tests {
         let policy = policy(&format!(r#"{PLACE},["eq","$Content-Type","a/b"],{{"acl":"private"}}"#)).unwrap();
         let good = fields(&[("key", "x"), ("content-type", "a/b"), ("ACL", "private"), ("x-ignore-me", "1")]);
         assert_eq!(policy.check(&good, "b", "user/k", NOW), Ok(()));
-        for (bucket, key, content_type) in [("c", "user/k", "a/b"), ("b", "other/k", "a/b"), ("b", "user/k", "a/bc")] {
+        for (bucket, key, content_type) in
+            [("c", "user/k", "a/b"), ("b", "other/k", "a/b"), ("b", "user/k", "a/bc")]
+        {
             let form = fields(&[("content-type", content_type), ("acl", "private")]);
             let failed = policy.check(&form, bucket, key, NOW);
             assert!(matches!(failed, Err(PolicyProblem::ConditionFailed(_))), "{failed:?}");
@@ -314,18 +335,25 @@ mod tests {
         let extra = policy.check(&fields(&[("x-amz-meta-a", "1")]), "b", "user/k", NOW);
         assert_eq!(extra, Err(PolicyProblem::ExtraField("x-amz-meta-a".into())));
         for place in [r#"{"bucket":"b"}"#, r#"{"key":"user/k"}"#] {
-            let unplaced = super::PostPolicy::parse(&STANDARD.encode(format!(
-                r#"{{"expiration":"2026-11-23T12:00:01Z","conditions":[{place}]}}"#
-            )))
+            let unplaced = super::PostPolicy::parse(
+                &STANDARD
+                    .encode(format!(r#"{{"expiration":"2026-11-23T12:00:01Z","conditions":[{place}]}}"#)),
+            )
             .unwrap();
-            assert!(matches!(unplaced.check(&fields(&[]), "b", "user/k", NOW), Err(PolicyProblem::ExtraField(_))));
+            assert!(matches!(
+                unplaced.check(&fields(&[]), "b", "user/k", NOW),
+                Err(PolicyProblem::ExtraField(_))
+            ));
         }
     }
 
     #[test]
     fn a_policy_ends_at_its_expiration() {
         let policy = policy(PLACE).unwrap();
-        assert_eq!(policy.check(&fields(&[]), "b", "user/k", NOW.plus(Duration::from_secs(1))), Err(PolicyProblem::Expired));
+        assert_eq!(
+            policy.check(&fields(&[]), "b", "user/k", NOW.plus(Duration::from_secs(1))),
+            Err(PolicyProblem::Expired)
+        );
     }
 
     #[test]

@@ -50,16 +50,25 @@ impl<'p> PresignedQuery<'p> {
                     continue;
                 }
                 if name != known {
-                    return Err(bad("The query parameters that authenticate must be spelled as X-Amz-Algorithm is"));
+                    return Err(bad(
+                        "The query parameters that authenticate must be spelled as X-Amz-Algorithm is",
+                    ));
                 }
                 if place.replace(value.as_ref()).is_some() {
                     return Err(bad("A query parameter that authenticates is given more than once"));
                 }
             }
         }
-        let [algorithm, credential, date, expires, signed_headers, signature, security_token, payload] = found;
-        let (Some(algorithm), Some(credential), Some(date), Some(expires), Some(signed_headers), Some(signature)) =
-            (algorithm, credential, date, expires, signed_headers, signature)
+        let [algorithm, credential, date, expires, signed_headers, signature, security_token, payload] =
+            found;
+        let (
+            Some(algorithm),
+            Some(credential),
+            Some(date),
+            Some(expires),
+            Some(signed_headers),
+            Some(signature),
+        ) = (algorithm, credential, date, expires, signed_headers, signature)
         else {
             return Err(bad(
                 "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, \
@@ -89,7 +98,9 @@ fn parse_expires(text: &str) -> Result<Duration, Error> {
     match text.parse() {
         Ok(seconds @ 1..=MAX_EXPIRES) => Ok(Duration::from_secs(seconds)),
         Ok(0) => Err(bad("X-Amz-Expires must be positive")),
-        _ => Err(bad("X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds")),
+        _ => Err(bad(
+            "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than 604800 seconds",
+        )),
     }
 }
 

@@ -230,7 +230,10 @@ impl<'r> SignedRequest<'r> {
         let in_query = matches!(self.mechanism, Mechanism::Query { .. });
         let scope = self.scope();
         if scope.service != rules.service {
-            let why = format!("incorrect service \"{}\". This endpoint belongs to \"{}\"", scope.service, rules.service);
+            let why = format!(
+                "incorrect service \"{}\". This endpoint belongs to \"{}\"",
+                scope.service, rules.service
+            );
             return Err(if in_query {
                 Error::AuthorizationQueryParametersError(why)
             } else {
@@ -240,7 +243,11 @@ impl<'r> SignedRequest<'r> {
         if !rules.regions.iter().any(|region| region == scope.region) {
             return Err(Error::WrongRegion {
                 in_query,
-                message: if in_query { "Error parsing the X-Amz-Credential parameter" } else { "The authorization header is malformed" },
+                message: if in_query {
+                    "Error parsing the X-Amz-Credential parameter"
+                } else {
+                    "The authorization header is malformed"
+                },
                 given: scope.region.to_owned(),
                 expected: rules.regions.first().cloned().unwrap_or_default(),
             });
@@ -275,7 +282,9 @@ impl<'r> SignedRequest<'r> {
             payload: &self.payload.as_str(),
         };
         canonical.request().ok_or_else(|| {
-            Error::AuthorizationHeaderMalformed("SignedHeaders names a header that the request does not have".to_owned())
+            Error::AuthorizationHeaderMalformed(
+                "SignedHeaders names a header that the request does not have".to_owned(),
+            )
         })
     }
 }
@@ -317,7 +326,12 @@ impl Claim for SignedRequest<'_> {
             payload: self.payload.clone(),
             mechanism: self.mechanism,
             chunks: self.payload.has_signed_chunks().then(|| {
-                ChunkSigner::new(key.clone(), self.amz_date.clone(), self.scope().to_string(), self.signature.clone().into_owned())
+                ChunkSigner::new(
+                    key.clone(),
+                    self.amz_date.clone(),
+                    self.scope().to_string(),
+                    self.signature.clone().into_owned(),
+                )
             }),
         })
     }

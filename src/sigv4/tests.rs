@@ -67,7 +67,13 @@ impl Sent {
 }
 
 fn sent(method: Method, path: &str, query: &str, list: &[(&'static str, &str)]) -> Sent {
-    Sent { method, path: path.to_owned(), query: query.to_owned(), headers: headers(list), host: HOST.to_owned() }
+    Sent {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: headers(list),
+        host: HOST.to_owned(),
+    }
 }
 
 fn authorization(signed_headers: &str, signature: &str) -> String {
@@ -98,13 +104,18 @@ fn documented_examples() -> Vec<Sent> {
     let date = ("x-amz-date", "20130524T000000Z");
     vec![
         sent(Method::GET, "/test.txt", "", &[("authorization", &get), ("range", "bytes=0-9"), empty, date]),
-        sent(Method::PUT, "/test%24file.text", "", &[
-            ("authorization", &put),
-            ("date", "Fri, 24 May 2013 00:00:00 GMT"),
-            date,
-            ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
-            ("x-amz-content-sha256", "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"),
-        ]),
+        sent(
+            Method::PUT,
+            "/test%24file.text",
+            "",
+            &[
+                ("authorization", &put),
+                ("date", "Fri, 24 May 2013 00:00:00 GMT"),
+                date,
+                ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
+                ("x-amz-content-sha256", "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"),
+            ],
+        ),
         sent(Method::GET, "/", "lifecycle", &[("authorization", &lifecycle), empty, date]),
         sent(Method::GET, "/", "max-keys=2&prefix=J", &[("authorization", &list), empty, date]),
     ]
@@ -139,7 +150,11 @@ fn a_mismatch_shows_what_was_computed_from_the_clients_own_request() {
              host;range;x-amz-content-sha256;x-amz-date\n{EMPTY}"
         )
     );
-    assert!(mismatch.string_to_sign.starts_with("AWS4-HMAC-SHA256\n20130524T000000Z\n20130524/us-east-1/s3/aws4_request\n"));
+    assert!(
+        mismatch
+            .string_to_sign
+            .starts_with("AWS4-HMAC-SHA256\n20130524T000000Z\n20130524/us-east-1/s3/aws4_request\n")
+    );
     assert_eq!(mismatch.access_key_id, ACCESS_KEY_ID);
 }
 
@@ -171,7 +186,9 @@ fn the_time_of_a_request_may_lie_fifteen_minutes_off_and_no_more() {
 fn a_presigned_url_ends_when_it_says() {
     let url = documented_presigned();
     let end = documented_day().plus(Duration::from_secs(86_400));
-    let verify = |now: Timestamp| SignedRequest::parse(url.head()).unwrap().verify(&key(documented_day()), &rules(), now);
+    let verify = |now: Timestamp| {
+        SignedRequest::parse(url.head()).unwrap().verify(&key(documented_day()), &rules(), now)
+    };
     verify(end.minus(Duration::from_secs(1))).unwrap();
     assert!(matches!(verify(end), Err(Error::Expired { .. })));
     let too_early = documented_day().minus(Duration::from_secs(901));
@@ -192,17 +209,31 @@ fn every_x_amz_header_and_host_must_be_signed() {
     let mut example = documented_examples().remove(2);
     let header = authorization("x-amz-content-sha256;x-amz-date", &"0".repeat(64));
     example.headers.insert("authorization", HeaderValue::from_str(&header).unwrap());
-    assert!(matches!(example.verify(documented_day()), Err(Error::HeadersNotSigned(names)) if names == ["host"]));
+    assert!(
+        matches!(example.verify(documented_day()), Err(Error::HeadersNotSigned(names)) if names == ["host"])
+    );
 }
 
 #[test]
 fn signed_headers_is_a_sorted_list_of_lower_case_names_that_are_there() {
-    for list in ["", "host;", ";host", "host;host", "x-amz-date;host", "Host;x-amz-date", "host;x-amz-date;x-not-there"] {
+    for list in [
+        "",
+        "host;",
+        ";host",
+        "host;host",
+        "x-amz-date;host",
+        "Host;x-amz-date",
+        "host;x-amz-date;x-not-there",
+    ] {
         let mut example = documented_examples().remove(2);
         let header = authorization(list, &"0".repeat(64));
         example.headers.insert("authorization", HeaderValue::from_str(&header).unwrap());
         example.headers.insert("x-amz-date", HeaderValue::from_static("20130524T000000Z"));
-        assert_eq!(example.verify(documented_day()).unwrap_err().code(), "AuthorizationHeaderMalformed", "{list}");
+        assert_eq!(
+            example.verify(documented_day()).unwrap_err().code(),
+            "AuthorizationHeaderMalformed",
+            "{list}"
+        );
     }
 }
 
@@ -218,11 +249,26 @@ fn malformed_authorization_headers_are_refused_with_awss_codes() {
         (format!("AWS4-HMAC-SHA256 Credential=A/b/{scope}, {rest}"), "AuthorizationHeaderMalformed"),
         (format!("AWS4-HMAC-SHA256 Credential={scope}, {rest}"), "AuthorizationHeaderMalformed"),
         (format!("AWS4-HMAC-SHA256 Credential=/{scope}, {rest}"), "AuthorizationHeaderMalformed"),
-        (format!("AWS4-HMAC-SHA256 Credential=A/20130525/us-east-1/s3/aws4_request, {rest}"), "AuthorizationHeaderMalformed"),
-        (format!("AWS4-HMAC-SHA256 Credential=A/2013524/us-east-1/s3/aws4_request, {rest}"), "AuthorizationHeaderMalformed"),
-        (format!("AWS4-HMAC-SHA256 Credential=A/20130524/eu-west-1/s3/aws4_request, {rest}"), "AuthorizationHeaderMalformed"),
-        (format!("AWS4-HMAC-SHA256 Credential=A/20130524/us-east-1/sts/aws4_request, {rest}"), "AuthorizationHeaderMalformed"),
-        (format!("AWS4-HMAC-SHA256 Credential=A/20130524/us-east-1/s3/aws5_request, {rest}"), "AuthorizationHeaderMalformed"),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=A/20130525/us-east-1/s3/aws4_request, {rest}"),
+            "AuthorizationHeaderMalformed",
+        ),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=A/2013524/us-east-1/s3/aws4_request, {rest}"),
+            "AuthorizationHeaderMalformed",
+        ),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=A/20130524/eu-west-1/s3/aws4_request, {rest}"),
+            "AuthorizationHeaderMalformed",
+        ),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=A/20130524/us-east-1/sts/aws4_request, {rest}"),
+            "AuthorizationHeaderMalformed",
+        ),
+        (
+            format!("AWS4-HMAC-SHA256 Credential=A/20130524/us-east-1/s3/aws5_request, {rest}"),
+            "AuthorizationHeaderMalformed",
+        ),
         (format!("aws4-hmac-sha256 Credential=A/{scope}, {rest}"), "InvalidRequest"),
         (format!("AWS4-HMAC-SHA1 Credential=A/{scope}, {rest}"), "InvalidRequest"),
         (format!("AWS4-ECDSA-P256-SHA256 Credential=A/{scope}, {rest}"), "InvalidRequest"),
@@ -255,18 +301,29 @@ fn each_parameter_of_a_presigned_url_is_needed_once_and_rightly_spelled() {
     let whole = documented_presigned().query;
     let parameters: Vec<&str> = whole.split('&').collect();
     for (index, parameter) in parameters.iter().enumerate() {
-        let without: Vec<&str> = parameters.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, p)| *p).collect();
-        for query in [without.join("&"), format!("{whole}&{parameter}"), format!("{whole}&{}", parameter.to_lowercase())] {
+        let without: Vec<&str> =
+            parameters.iter().enumerate().filter(|(at, _)| *at != index).map(|(_, p)| *p).collect();
+        for query in [
+            without.join("&"),
+            format!("{whole}&{parameter}"),
+            format!("{whole}&{}", parameter.to_lowercase()),
+        ] {
             let mut url = documented_presigned();
             url.query = query;
             let refused = url.verify(documented_day()).unwrap_err();
             assert_eq!(refused.code(), "AuthorizationQueryParametersError", "{parameter}: {refused}");
         }
     }
-    for expires in ["0", "-1", "1.5", "abc", "", "604801", "9223372036854775808", "99999999999999999999", "+60"] {
+    for expires in
+        ["0", "-1", "1.5", "abc", "", "604801", "9223372036854775808", "99999999999999999999", "+60"]
+    {
         let mut url = documented_presigned();
         url.query = whole.replace("X-Amz-Expires=86400", &format!("X-Amz-Expires={expires}"));
-        assert_eq!(url.verify(documented_day()).unwrap_err().code(), "AuthorizationQueryParametersError", "{expires}");
+        assert_eq!(
+            url.verify(documented_day()).unwrap_err().code(),
+            "AuthorizationQueryParametersError",
+            "{expires}"
+        );
     }
 }
 
@@ -320,8 +377,13 @@ fn signed_by_oracle(
         request = request.header(name, value);
     }
     let mut request = request.body(()).unwrap();
-    let signable =
-        SignableRequest::new(method, uri, list.iter().map(|(name, value)| (name.as_str(), value.as_str())), body).unwrap();
+    let signable = SignableRequest::new(
+        method,
+        uri,
+        list.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+        body,
+    )
+    .unwrap();
     let (instructions, _) = oracle_sign(signable, &parameters).unwrap().into_parts();
     instructions.apply_to_request_http1x(&mut request);
     let (parts, ()) = request.into_parts();

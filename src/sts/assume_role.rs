@@ -67,7 +67,8 @@ impl Service {
         };
         let grant = Grant { user: user.name.clone(), authority, session_policy, expires_at };
         let credentials = self.mint(grant, now)?;
-        let assumed_role = arn.map(|arn| AssumedRole { arn, id: format!("{}:{session_name}", role_id(&user)) });
+        let assumed_role =
+            arn.map(|arn| AssumedRole { arn, id: format!("{}:{session_name}", role_id(&user)) });
         Ok(Assumed { credentials, assumed_role, packed_policy_size })
     }
 
@@ -84,7 +85,8 @@ impl Service {
 
     pub(super) fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, StsError> {
         self.sessions.mint(grant, now).map_err(|cause| {
-            StsError::receiver(ErrorCode::InternalFailure, "The credentials could not be made.").caused_by(cause)
+            StsError::receiver(ErrorCode::InternalFailure, "The credentials could not be made.")
+                .caused_by(cause)
         })
     }
 
@@ -94,7 +96,10 @@ impl Service {
         let principals = self.sessions.principals();
         let known = match RoleArn::parse(text) {
             None => {
-                return Err(StsError::sender(ErrorCode::ValidationError, "1 validation error detected: RoleArn is no valid ARN."));
+                return Err(StsError::sender(
+                    ErrorCode::ValidationError,
+                    "1 validation error detected: RoleArn is no valid ARN.",
+                ));
             }
             Some(RoleArn::Role { account, name }) if account == principals.account.as_str() => {
                 principals.directory.role(name)
@@ -108,7 +113,8 @@ impl Service {
             return Err(not_authorized(principals.account.user(&user.name), text));
         };
         // The same answer whether the role is not there or may not be had: nobody learns which roles there are.
-        let external_id_fits = role.external_id.as_deref().is_none_or(|wanted| parameters.value("ExternalId") == Some(wanted));
+        let external_id_fits =
+            role.external_id.as_deref().is_none_or(|wanted| parameters.value("ExternalId") == Some(wanted));
         if !user.roles.contains(&role.name) || !external_id_fits {
             return Err(not_authorized(principals.account.user(&user.name), text));
         }
@@ -155,7 +161,11 @@ fn read_session_policy(parameters: &Parameters) -> Result<Option<(String, Arc<Po
             format!("The session policy must not be longer than {MAX_SESSION_POLICY} characters."),
         ));
     }
-    let policy = Policy::parse(document)
-        .map_err(|error| StsError::sender(ErrorCode::MalformedPolicyDocument, format!("The policy is not in the valid JSON format: {error}")))?;
+    let policy = Policy::parse(document).map_err(|error| {
+        StsError::sender(
+            ErrorCode::MalformedPolicyDocument,
+            format!("The policy is not in the valid JSON format: {error}"),
+        )
+    })?;
     Ok(Some((document.to_owned(), Arc::new(policy))))
 }

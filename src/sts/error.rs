@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
-use crate::{
-    credentials::AuthenticationError,
-    sigv4,
-};
+use crate::{credentials::AuthenticationError, sigv4};
 
 /// Whose fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,10 +131,15 @@ impl From<sigv4::Error> for StsError {
         use sigv4::Error as E;
         let code = match &error {
             E::MissingCredentials => {
-                return Self::sender(ErrorCode::MissingAuthenticationToken, "Request is missing Authentication Token");
+                return Self::sender(
+                    ErrorCode::MissingAuthenticationToken,
+                    "Request is missing Authentication Token",
+                );
             }
             E::SignatureDoesNotMatch(_) | E::PayloadHashMismatch => ErrorCode::SignatureDoesNotMatch,
-            E::RequestTimeTooSkewed { .. } | E::NotYetValid { .. } | E::Expired { .. } => ErrorCode::SignatureDoesNotMatch,
+            E::RequestTimeTooSkewed { .. } | E::NotYetValid { .. } | E::Expired { .. } => {
+                ErrorCode::SignatureDoesNotMatch
+            }
             E::WrongRegion { .. } => ErrorCode::SignatureDoesNotMatch,
             E::HeadersNotSigned(_) => ErrorCode::AccessDenied,
             E::SeveralMechanisms
@@ -159,16 +161,19 @@ impl From<AuthenticationError> for StsError {
     fn from(error: AuthenticationError) -> Self {
         match error {
             AuthenticationError::Signature(error) => error.into(),
-            AuthenticationError::UnknownAccessKey { .. } => {
-                Self::sender(ErrorCode::InvalidClientTokenId, "The security token included in the request is invalid.")
-            }
-            AuthenticationError::InvalidToken { cause } => {
-                Self::sender(ErrorCode::InvalidClientTokenId, "The security token included in the request is invalid.")
-                    .caused_by(cause)
-            }
-            AuthenticationError::Expired { .. } => {
-                Self::sender(ErrorCode::ExpiredToken, "The security token included in the request is expired.")
-            }
+            AuthenticationError::UnknownAccessKey { .. } => Self::sender(
+                ErrorCode::InvalidClientTokenId,
+                "The security token included in the request is invalid.",
+            ),
+            AuthenticationError::InvalidToken { cause } => Self::sender(
+                ErrorCode::InvalidClientTokenId,
+                "The security token included in the request is invalid.",
+            )
+            .caused_by(cause),
+            AuthenticationError::Expired { .. } => Self::sender(
+                ErrorCode::ExpiredToken,
+                "The security token included in the request is expired.",
+            ),
             AuthenticationError::LongTermKey => Self::sender(ErrorCode::AccessDenied, error.to_string()),
         }
     }

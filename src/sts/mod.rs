@@ -98,20 +98,29 @@ impl Action {
 
     fn parse(parameters: &Parameters) -> Result<Self, StsError> {
         let Some(name) = parameters.value("Action") else {
-            return Err(StsError::sender(ErrorCode::MissingAction, "The request is missing an action or a required parameter: Action."));
+            return Err(StsError::sender(
+                ErrorCode::MissingAction,
+                "The request is missing an action or a required parameter: Action.",
+            ));
         };
         let unknown = || {
             let names: Vec<&str> = Self::ALL.iter().map(|action| action.name()).collect();
             StsError::sender(
                 ErrorCode::InvalidAction,
-                format!("Could not find this operation for version 2011-06-15; supported are {}.", names.join(", ")),
+                format!(
+                    "Could not find this operation for version 2011-06-15; supported are {}.",
+                    names.join(", ")
+                ),
             )
         };
         let action = Self::ALL.into_iter().find(|action| action.name() == name).ok_or_else(unknown)?;
         match parameters.value("Version") {
             Some("2011-06-15") => Ok(action),
             Some(_) => Err(unknown()),
-            None => Err(StsError::sender(ErrorCode::MissingParameter, "The request must contain the parameter Version (2011-06-15).")),
+            None => Err(StsError::sender(
+                ErrorCode::MissingParameter,
+                "The request must contain the parameter Version (2011-06-15).",
+            )),
         }
     }
 }

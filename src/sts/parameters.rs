@@ -65,16 +65,26 @@ impl Parameters {
 
     /// Refuses every parameter that the action does not understand: one that was meant to restrict must not be lost.
     pub(super) fn only(&self, names: &[&str]) -> Result<(), StsError> {
-        let unknown = self.0.iter().map(|(name, _)| name.as_str()).find(|name| !COMMON.contains(name) && !names.contains(name));
+        let unknown = self
+            .0
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .find(|name| !COMMON.contains(name) && !names.contains(name));
         match unknown {
             None => Ok(()),
-            Some(name) if name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') => {
+            Some(name)
+                if name.len() <= 64
+                    && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') =>
+            {
                 Err(StsError::sender(
                     ErrorCode::InvalidParameterValue,
                     format!("The parameter {name} is not supported by this action."),
                 ))
             }
-            Some(_) => Err(StsError::sender(ErrorCode::InvalidParameterValue, "A parameter is not supported by this action.")),
+            Some(_) => Err(StsError::sender(
+                ErrorCode::InvalidParameterValue,
+                "A parameter is not supported by this action.",
+            )),
         }
     }
 }
@@ -113,10 +123,14 @@ fn strict_decode(text: &str) -> Option<String> {
         return None;
     }
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8().ok()?.into_owned();
-    let only_layout = decoded.chars().all(|character| !character.is_control() || matches!(character, '\n' | '\r' | '\t'));
+    let only_layout =
+        decoded.chars().all(|character| !character.is_control() || matches!(character, '\n' | '\r' | '\t'));
     only_layout.then_some(decoded)
 }
 
 fn malformed() -> StsError {
-    StsError::sender(ErrorCode::MalformedQueryString, "The parameters cannot be read: a percent escape, UTF-8 or a control character is wrong.")
+    StsError::sender(
+        ErrorCode::MalformedQueryString,
+        "The parameters cannot be read: a percent escape, UTF-8 or a control character is wrong.",
+    )
 }

@@ -31,7 +31,12 @@ async fn main() -> anyhow::Result<()> {
         s3.put_object().bucket(&bucket).key(key).body(ByteStream::from(body.to_vec())).send().await?;
         ensure!(read(&s3, &bucket, key).await? == body, "{key}");
     }
-    let mut algorithms = vec![ChecksumAlgorithm::Crc32, ChecksumAlgorithm::Crc32C, ChecksumAlgorithm::Sha1, ChecksumAlgorithm::Sha256];
+    let mut algorithms = vec![
+        ChecksumAlgorithm::Crc32,
+        ChecksumAlgorithm::Crc32C,
+        ChecksumAlgorithm::Sha1,
+        ChecksumAlgorithm::Sha256,
+    ];
     if std::env::var("WITH_CRC64NVME").is_ok() {
         algorithms.push(ChecksumAlgorithm::Crc64Nvme);
     }
@@ -50,7 +55,12 @@ async fn main() -> anyhow::Result<()> {
     tokio::fs::remove_file(&file).await?;
 
     multipart(&s3, &bucket).await?;
-    s3.copy_object().bucket(&bucket).key("rust/copy").copy_source(format!("{bucket}/rust/plain")).send().await?;
+    s3.copy_object()
+        .bucket(&bucket)
+        .key("rust/copy")
+        .copy_source(format!("{bucket}/rust/plain"))
+        .send()
+        .await?;
     ensure!(read(&s3, &bucket, "rust/copy").await? == b"hello", "rust/copy");
     let presigning = PresigningConfig::expires_in(Duration::from_secs(60))?;
     let link = s3.get_object().bucket(&bucket).key("rust/copy").presigned(presigning).await?;
@@ -58,7 +68,8 @@ async fn main() -> anyhow::Result<()> {
 
     let listed = s3.list_objects_v2().bucket(&bucket).prefix("rust/").send().await?;
     let keys = listed.contents().iter().filter_map(|object| object.key());
-    let objects = keys.map(|key| ObjectIdentifier::builder().key(key).build()).collect::<Result<Vec<_>, _>>()?;
+    let objects =
+        keys.map(|key| ObjectIdentifier::builder().key(key).build()).collect::<Result<Vec<_>, _>>()?;
     ensure!(objects.len() >= 10, "only {} objects", objects.len());
     let delete = Delete::builder().set_objects(Some(objects)).build()?;
     let deleted = s3.delete_objects().bucket(&bucket).delete(delete).send().await?;
@@ -68,13 +79,22 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn multipart(s3: &Client, bucket: &str) -> anyhow::Result<()> {
-    let upload = s3.create_multipart_upload().bucket(bucket).key("rust/parts").checksum_algorithm(ChecksumAlgorithm::Crc32).send().await?;
+    let upload = s3
+        .create_multipart_upload()
+        .bucket(bucket)
+        .key("rust/parts")
+        .checksum_algorithm(ChecksumAlgorithm::Crc32)
+        .send()
+        .await?;
     let id = upload.upload_id().context("no upload id")?;
     let mut parts = CompletedMultipartUpload::builder();
     for number in 1..=2 {
         let part = s3.upload_part().bucket(bucket).key("rust/parts").upload_id(id).part_number(number);
         let done = part.body(ByteStream::from(vec![b'p'; PART])).send().await?;
-        let part = CompletedPart::builder().part_number(number).set_e_tag(done.e_tag).set_checksum_crc32(done.checksum_crc32);
+        let part = CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(done.e_tag)
+            .set_checksum_crc32(done.checksum_crc32);
         parts = parts.parts(part.build());
     }
     let complete = s3.complete_multipart_upload().bucket(bucket).key("rust/parts").upload_id(id);
@@ -84,6 +104,7 @@ async fn multipart(s3: &Client, bucket: &str) -> anyhow::Result<()> {
 }
 
 async fn read(s3: &Client, bucket: &str, key: &str) -> anyhow::Result<Vec<u8>> {
-    let object = s3.get_object().bucket(bucket).key(key).send().await.with_context(|| format!("get {key}"))?;
+    let object =
+        s3.get_object().bucket(bucket).key(key).send().await.with_context(|| format!("get {key}"))?;
     Ok(object.body.collect().await?.to_vec())
 }

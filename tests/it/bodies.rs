@@ -65,7 +65,12 @@ fn replace(signed: &mut Signed, from: &[u8], to: &[u8]) {
 async fn refused(gateway: &Gateway, signed: &Signed, status: u16, codes: &[&str]) {
     let reply = signed.send(gateway.address()).await;
     let code = reply.element("Code").unwrap_or_default();
-    assert!(reply.status == status && codes.contains(&code.as_str()), "{codes:?}: {} {}", reply.status, reply.text());
+    assert!(
+        reply.status == status && codes.contains(&code.as_str()),
+        "{codes:?}: {} {}",
+        reply.status,
+        reply.text()
+    );
     no_object(gateway).await;
 }
 
@@ -85,7 +90,11 @@ async fn every_form_of_a_body_arrives_as_the_bytes_that_were_meant() {
     let trailer = format!("x-amz-checksum-crc32:{crc}");
     let sends = [
         put().body(large.clone()).at(gateway.now()).sign(&keys, gateway.address()),
-        put().body(large.clone()).payload("UNSIGNED-PAYLOAD").at(gateway.now()).sign(&keys, gateway.address()),
+        put()
+            .body(large.clone())
+            .payload("UNSIGNED-PAYLOAD")
+            .at(gateway.now())
+            .sign(&keys, gateway.address()),
         chunks(&gateway, &keys, &[&large[..65536], &large[65536..131_072], &large[131_072..]]),
         with_trailer(&gateway, &keys, &large, "x-amz-checksum-crc32", &crc),
         unsigned_trailer(&gateway, &keys, &large, &trailer),
@@ -94,10 +103,31 @@ async fn every_form_of_a_body_arrives_as_the_bytes_that_were_meant() {
         gateway.backend().forget();
         signed.send(gateway.address()).await.is_ok();
         let request = gateway.backend().only_request();
-        assert_eq!(request.body, large);
-        assert_eq!(request.header("content-length"), Some("200000"));
-        assert_eq!(request.header("content-encoding"), None);
-        assert_eq!(request.header("x-amz-decoded-content-length"), None);
+        let kept_trailer = request.header("x-amz-trailer").is_some();
+        if kept_trailer {
+            // The backend keeps checksums of trailers: it gets this one, in chunks of ours.
+            assert_eq!(request.header("x-amz-decoded-content-length"), Some("200000"));
+            assert_eq!(request.header("content-encoding"), Some("aws-chunked"));
+            let body = String::from_utf8(request.body).unwrap();
+            assert_eq!(body.matches('x').count() - trailer.matches('x').count(), large.len());
+            assert!(body.ends_with(&format!("{trailer}\r\n\r\n")), "{}", &body[body.len() - 200..]);
+        } else {
+            assert_eq!(request.body, large);
+            assert_eq!(request.header("content-length"), Some("200000"));
+            assert_eq!(request.header("content-encoding"), None);
+            assert_eq!(request.header("x-amz-decoded-content-length"), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_might_keep_half_a_body_gets_it_in_chunks() {
+    for profile in ["generic", "versitygw"] {
+        let gateway = Gateway::builder().profile(profile).start().await;
+        let keys = gateway.session().await;
+        gateway.send(&keys, put().payload("UNSIGNED-PAYLOAD").body("the text")).await.is_ok();
+        let request = gateway.backend().only_request();
+        assert_eq!(request.header("x-amz-content-sha256"), Some(SIGNED_CHUNKS), "{profile}");
     }
 }
 
@@ -176,11 +206,15 @@ async fn the_decoded_length_must_be_there_signed_a_number_and_true() {
         if let Some(length) = length {
             unsigned = unsigned.header("x-amz-decoded-content-length", length);
         }
-        let signed = unsigned.at(gateway.now()).sign(&keys, gateway.address()).with_signed_chunks(&[b"the text"], None);
+        let signed = unsigned
+            .at(gateway.now())
+            .sign(&keys, gateway.address())
+            .with_signed_chunks(&[b"the text"], None);
         refused(&gateway, &signed, status, codes).await;
     }
     let not_signed = put().payload(SIGNED_CHUNKS).unsigned_header("x-amz-decoded-content-length", "8");
-    let signed = not_signed.at(gateway.now()).sign(&keys, gateway.address()).with_signed_chunks(&[b"the text"], None);
+    let signed =
+        not_signed.at(gateway.now()).sign(&keys, gateway.address()).with_signed_chunks(&[b"the text"], None);
     refused(&gateway, &signed, 403, &["AccessDenied"]).await;
 }
 
@@ -221,7 +255,10 @@ async fn a_trailer_that_is_not_the_announced_and_signed_one_leaves_no_object() {
 async fn a_trailer_is_announced_exactly_where_the_payload_says_so() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let unannounced = put().payload(UNSIGNED_TRAILER).header("x-amz-decoded-content-length", "1").body("1\r\na\r\n0\r\n\r\n");
+    let unannounced = put()
+        .payload(UNSIGNED_TRAILER)
+        .header("x-amz-decoded-content-length", "1")
+        .body("1\r\na\r\n0\r\n\r\n");
     gateway.send(&keys, unannounced).await.is_error(400, "MalformedTrailerError");
     let without = put().header("x-amz-trailer", "x-amz-checksum-crc32").body("text");
     gateway.send(&keys, without).await.is_error(400, "InvalidRequest");
@@ -260,7 +297,10 @@ async fn a_streaming_payload_is_for_objects_alone() {
             call("POST", "/bucket/key").query("uploadId=1"),
             call("PUT", "/bucket").query("tagging"),
         ] {
-            let request = request.payload(payload).header("x-amz-decoded-content-length", "0").header("content-length", "5");
+            let request = request
+                .payload(payload)
+                .header("x-amz-decoded-content-length", "0")
+                .header("content-length", "5");
             let reply = gateway.send(&keys, Call { body: b"0\r\n\r\n".to_vec(), ..request.clone() }).await;
             assert_eq!(reply.status, 400, "{payload} {} {}: {}", request.method, request.path, reply.text());
         }
@@ -286,7 +326,13 @@ async fn a_wrong_checksum_of_any_kind_leaves_no_object() {
     }
     let trailer = format!("x-amz-checksum-crc32:{}", checksum(Algorithm::Crc32, b"other"));
     refused(&gateway, &unsigned_trailer(&gateway, &keys, b"the text", &trailer), 400, &["BadDigest"]).await;
-    let signed = with_trailer(&gateway, &keys, b"the text", "x-amz-checksum-crc32", &checksum(Algorithm::Crc32, b"other"));
+    let signed = with_trailer(
+        &gateway,
+        &keys,
+        b"the text",
+        "x-amz-checksum-crc32",
+        &checksum(Algorithm::Crc32, b"other"),
+    );
     refused(&gateway, &signed, 400, &["BadDigest"]).await;
 
     let md5 = put().body("the text").header("content-md5", &checksum(Algorithm::Md5, b"other"));
@@ -354,7 +400,9 @@ async fn content_encoding_says_aws_chunked_only_where_the_payload_does() {
 
     let data = b"the text";
     let trailer = format!("x-amz-checksum-crc32:{}", checksum(Algorithm::Crc32, data));
-    for (sent, stored) in [("gzip,aws-chunked", Some("gzip")), ("aws-chunked", None), ("aws-chunked, br", Some("br"))] {
+    for (sent, stored) in
+        [("gzip,aws-chunked", Some("gzip")), ("aws-chunked", None), ("aws-chunked, br", Some("br"))]
+    {
         gateway.backend().forget();
         let mut signed = put()
             .payload(UNSIGNED_TRAILER)
@@ -365,7 +413,10 @@ async fn content_encoding_says_aws_chunked_only_where_the_payload_does() {
             .sign(&keys, gateway.address());
         signed.call.body = format!("8\r\nthe text\r\n0\r\n{trailer}\r\n\r\n").into_bytes();
         signed.send(gateway.address()).await.is_ok();
-        assert_eq!(gateway.backend().only_request().header("content-encoding"), stored, "{sent}");
+        let coding = gateway.backend().only_request().header("content-encoding").map(str::to_owned);
+        let beside =
+            coding.as_deref().map(|coding| coding.trim_start_matches("aws-chunked").trim_start_matches(','));
+        assert_eq!(beside.filter(|beside| !beside.is_empty()), stored, "{sent}");
     }
 }
 
@@ -373,7 +424,10 @@ async fn content_encoding_says_aws_chunked_only_where_the_payload_does() {
 async fn a_body_needs_a_length_and_keeps_to_the_limit() {
     let gateway = Gateway::builder().toml("[limits]\nmax_object_size = \"1MiB\"\n").start().await;
     let keys = gateway.session().await;
-    let mut chunked = put().payload("UNSIGNED-PAYLOAD").header("transfer-encoding", "chunked").body("4\r\ntext\r\n0\r\n\r\n");
+    let mut chunked = put()
+        .payload("UNSIGNED-PAYLOAD")
+        .header("transfer-encoding", "chunked")
+        .body("4\r\ntext\r\n0\r\n\r\n");
     gateway.send(&keys, chunked.clone()).await.is_error(411, "MissingContentLength");
     chunked.payload = Some(crate::support::sha256_hex(b"text"));
     gateway.send(&keys, chunked).await.is_error(411, "MissingContentLength");
@@ -391,7 +445,9 @@ async fn a_body_needs_a_length_and_keeps_to_the_limit() {
 async fn operations_without_a_body_take_none() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    for (method, path) in [("GET", "/bucket/key"), ("HEAD", "/bucket/key"), ("DELETE", "/bucket/key"), ("GET", "/bucket")] {
+    for (method, path) in
+        [("GET", "/bucket/key"), ("HEAD", "/bucket/key"), ("DELETE", "/bucket/key"), ("GET", "/bucket")]
+    {
         let with = call(method, path).payload("UNSIGNED-PAYLOAD").body("body");
         let reply = gateway.send(&keys, with).await;
         assert_eq!(reply.status, 400, "{method} {path}");
@@ -409,7 +465,11 @@ async fn a_client_that_goes_away_leaves_no_object() {
     let trailer = format!("x-amz-checksum-crc32:{}", checksum(Algorithm::Crc32, &large));
     let sends = [
         put().body(large.clone()).at(gateway.now()).sign(&keys, gateway.address()),
-        put().body(large.clone()).payload("UNSIGNED-PAYLOAD").at(gateway.now()).sign(&keys, gateway.address()),
+        put()
+            .body(large.clone())
+            .payload("UNSIGNED-PAYLOAD")
+            .at(gateway.now())
+            .sign(&keys, gateway.address()),
         chunks(&gateway, &keys, &[&large[..100_000], &large[100_000..]]),
         with_trailer(&gateway, &keys, &large, "x-amz-checksum-crc32", &checksum(Algorithm::Crc32, &large)),
         unsigned_trailer(&gateway, &keys, &large, &trailer),
@@ -431,7 +491,11 @@ async fn continue_is_said_after_the_decision() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
     let expecting = |keys: &Keys| {
-        put().body("text").unsigned_header("expect", "100-continue").at(gateway.now()).sign(keys, gateway.address())
+        put()
+            .body("text")
+            .unsigned_header("expect", "100-continue")
+            .at(gateway.now())
+            .sign(keys, gateway.address())
     };
     let good = expecting(&keys);
     let mut bytes = good.head();
@@ -501,12 +565,15 @@ async fn an_answer_of_the_backend_before_the_end_of_the_body_does_not_excuse_it(
 
 #[tokio::test]
 async fn over_a_link_that_is_not_trusted_the_body_is_signed_again() {
-    let gateway = Gateway::builder().backend("").untrusted_link().start().await;
+    let gateway = Gateway::builder().untrusted_link().start().await;
     let keys = gateway.session().await;
     let declared = put().body("the text");
     gateway.send(&keys, declared).await.is_ok();
     let request = gateway.backend().only_request();
-    assert_eq!(request.header("x-amz-content-sha256"), Some(crate::support::sha256_hex(b"the text").as_str()));
+    assert_eq!(
+        request.header("x-amz-content-sha256"),
+        Some(crate::support::sha256_hex(b"the text").as_str())
+    );
 
     gateway.backend().forget();
     gateway.send(&keys, put().payload("UNSIGNED-PAYLOAD").body("the text")).await.is_ok();
@@ -514,14 +581,21 @@ async fn over_a_link_that_is_not_trusted_the_body_is_signed_again() {
     assert_eq!(request.header("x-amz-content-sha256"), Some(SIGNED_CHUNKS));
     assert_eq!(request.header("x-amz-decoded-content-length"), Some("8"));
     let body = String::from_utf8(request.body).unwrap();
-    assert!(body.starts_with("8;chunk-signature=") && body.contains("\r\nthe text\r\n0;chunk-signature="), "{body}");
+    assert!(
+        body.starts_with("8;chunk-signature=") && body.contains("\r\nthe text\r\n0;chunk-signature="),
+        "{body}"
+    );
 }
 
 #[tokio::test]
 async fn a_body_over_plain_http_1_0_is_answered_without_continue() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let signed = put().body("text").unsigned_header("expect", "100-continue").at(gateway.now()).sign(&keys, gateway.address());
+    let signed = put()
+        .body("text")
+        .unsigned_header("expect", "100-continue")
+        .at(gateway.now())
+        .sign(&keys, gateway.address());
     let head = String::from_utf8(signed.head()).unwrap().replace("HTTP/1.1", "HTTP/1.0");
     let answer = raw(gateway.address(), format!("{head}text").as_bytes()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

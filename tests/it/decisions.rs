@@ -77,7 +77,10 @@ async fn a_copy_needs_to_read_its_source() {
     for request in [
         call("PUT", "/bucket/key").header("x-amz-copy-source", "/bucket/other"),
         call("PUT", "/bucket/key").header("x-amz-copy-source", "payroll/all"),
-        call("PUT", "/bucket/key").query("partNumber=1").query("uploadId=1").header("x-amz-copy-source", "/bucket/other"),
+        call("PUT", "/bucket/key")
+            .query("partNumber=1")
+            .query("uploadId=1")
+            .header("x-amz-copy-source", "/bucket/other"),
     ] {
         gateway.send(&keys, request).await.is_error(403, "AccessDenied");
     }
@@ -89,7 +92,10 @@ async fn a_copy_needs_to_read_its_source() {
     let version = call("PUT", "/bucket/key").header("x-amz-copy-source", "bucket/other?versionId=1");
     gateway.send(&keys, version).await.is_error(403, "AccessDenied");
     gateway.backend().saw_nothing();
-    gateway.send(&keys, call("PUT", "/bucket/key").header("x-amz-copy-source", "bucket/o%20ther")).await.is_ok();
+    gateway
+        .send(&keys, call("PUT", "/bucket/key").header("x-amz-copy-source", "bucket/o%20ther"))
+        .await
+        .is_ok();
     assert_eq!(gateway.backend().only_request().header("x-amz-copy-source"), Some("/bucket/o%20ther"));
 }
 
@@ -118,7 +124,10 @@ async fn headers_that_set_something_need_the_action_that_sets_it() {
 async fn each_key_of_a_multi_delete_is_decided_on_its_own() {
     let (gateway, keys) = gateway_with("s3:DeleteObject", "arn:aws:s3:::bucket/mine/*").await;
     gateway.backend().answers(|_| {
-        Answer::new(200, "<?xml version=\"1.0\"?><DeleteResult><Deleted><Key>mine/a</Key></Deleted></DeleteResult>")
+        Answer::new(
+            200,
+            "<?xml version=\"1.0\"?><DeleteResult><Deleted><Key>mine/a</Key></Deleted></DeleteResult>",
+        )
     });
     let body = "<Delete><Object><Key>mine/a</Key></Object><Object><Key>theirs/b&amp;c</Key></Object>\
                 <Object><Key>mine/v</Key><VersionId>1</VersionId></Object></Delete>";
@@ -127,9 +136,15 @@ async fn each_key_of_a_multi_delete_is_decided_on_its_own() {
     let text = reply.text();
     assert!(text.contains("<Deleted><Key>mine/a</Key></Deleted>"), "{text}");
     assert!(text.contains("<Error><Key>theirs/b&amp;c</Key><Code>AccessDenied</Code>"), "{text}");
-    assert!(text.contains("<Error><Key>mine/v</Key><VersionId>1</VersionId><Code>AccessDenied</Code>"), "{text}");
+    assert!(
+        text.contains("<Error><Key>mine/v</Key><VersionId>1</VersionId><Code>AccessDenied</Code>"),
+        "{text}"
+    );
     let sent = String::from_utf8(gateway.backend().only_request().body).unwrap();
-    assert!(sent.contains("<Key>mine/a</Key>") && !sent.contains("theirs") && !sent.contains("mine/v"), "{sent}");
+    assert!(
+        sent.contains("<Key>mine/a</Key>") && !sent.contains("theirs") && !sent.contains("mine/v"),
+        "{sent}"
+    );
     assert!(gateway.backend().only_request().header("content-md5").is_some());
 }
 
@@ -149,7 +164,8 @@ async fn a_multi_delete_that_is_not_plain_xml_is_malformed() {
     let keys = gateway.session().await;
     let many = format!("<Delete>{}</Delete>", "<Object><Key>k</Key></Object>".repeat(1001));
     let deep = format!("{}{}", "<Delete>".repeat(10_000), "</Delete>".repeat(10_000));
-    let attributes = format!("<Delete {}><Object><Key>k</Key><Evil/></Object></Delete>", "a='1' ".repeat(100_000));
+    let attributes =
+        format!("<Delete {}><Object><Key>k</Key><Evil/></Object></Delete>", "a='1' ".repeat(100_000));
     for body in [
         "",
         "<Delete/>",
@@ -217,10 +233,8 @@ async fn an_explicit_deny_is_not_walked_around_by_another_spelling() {
 
 #[tokio::test]
 async fn a_user_without_policies_may_do_nothing() {
-    let gateway = Gateway::builder()
-        .role("empty", &allow("s3:NoSuchAction", "arn:aws:s3:::nowhere"))
-        .start()
-        .await;
+    let gateway =
+        Gateway::builder().role("empty", &allow("s3:NoSuchAction", "arn:aws:s3:::nowhere")).start().await;
     let keys = gateway.role_session("empty").await;
     for request in [call("GET", "/"), call("GET", "/bucket"), call("GET", "/bucket/key")] {
         gateway.send(&keys, request).await.is_error(403, "AccessDenied");

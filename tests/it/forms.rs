@@ -39,7 +39,12 @@ impl Form {
         self.send_bent(gateway, keys, |_| {}).await
     }
 
-    async fn send_bent(&self, gateway: &Gateway, keys: &Keys, bend: impl FnOnce(&mut Vec<(String, String)>)) -> Reply {
+    async fn send_bent(
+        &self,
+        gateway: &Gateway,
+        keys: &Keys,
+        bend: impl FnOnce(&mut Vec<(String, String)>),
+    ) -> Reply {
         let credential = format!("{}/20261123/us-east-1/s3/aws4_request", keys.access_key_id);
         let mut conditions = format!(
             r#"{},{{"x-amz-algorithm":"AWS4-HMAC-SHA256"}},{{"x-amz-credential":"{credential}"}},{{"x-amz-date":"20261123T120000Z"}}"#,
@@ -53,7 +58,8 @@ impl Form {
             conditions.push_str(&format!(r#",{{"x-amz-security-token":"{token}"}}"#));
             fields.push(("x-amz-security-token".into(), token.clone()));
         }
-        let policy = STANDARD.encode(format!(r#"{{"expiration":"{}","conditions":[{conditions}]}}"#, self.expiration));
+        let policy =
+            STANDARD.encode(format!(r#"{{"expiration":"{}","conditions":[{conditions}]}}"#, self.expiration));
         let mut key = format!("AWS4{}", keys.secret).into_bytes();
         for part in ["20261123", "us-east-1", "s3", "aws4_request"] {
             key = hmac_sha256(&key, part.as_bytes());
@@ -63,7 +69,10 @@ impl Form {
         bend(&mut fields);
         let mut body = Vec::new();
         for (name, value) in &fields {
-            body.extend_from_slice(format!("--frontier\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").as_bytes());
+            body.extend_from_slice(
+                format!("--frontier\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                    .as_bytes(),
+            );
         }
         body.extend_from_slice(b"--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a b.txt\"\r\nContent-Type: text/plain\r\n\r\n");
         body.extend_from_slice(&self.file);
@@ -91,7 +100,10 @@ async fn a_form_whose_policy_allows_it_is_an_upload() {
     let reply = form.send(&gateway, &keys).await;
     assert_eq!(reply.status, 204, "{}", reply.text());
     let put = gateway.backend().only_request();
-    assert_eq!((put.method.as_str(), put.target.as_str(), put.body.as_slice()), ("PUT", "/bucket/user/a%20b.txt", &b"the file"[..]));
+    assert_eq!(
+        (put.method.as_str(), put.target.as_str(), put.body.as_slice()),
+        ("PUT", "/bucket/user/a%20b.txt", &b"the file"[..])
+    );
     assert_eq!((put.header("content-type"), put.header("x-amz-meta-who")), (Some("text/html"), Some("form")));
     assert_eq!((put.header("policy"), put.header("x-ignore-csrf")), (None, None));
 }
@@ -100,14 +112,22 @@ async fn a_form_whose_policy_allows_it_is_an_upload() {
 async fn the_answer_is_what_the_form_asks_for() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let created = form().field("success_action_status", "201").condition(r#"{"success_action_status":"201"}"#);
+    let created =
+        form().field("success_action_status", "201").condition(r#"{"success_action_status":"201"}"#);
     let reply = created.send(&gateway, &keys).await;
     assert_eq!((reply.status, reply.element("Key").as_deref()), (201, Some("user/a b.txt")));
     let url = "https://example.org/done?a=1";
-    let redirect = form().field("success_action_redirect", url).condition(&format!(r#"{{"success_action_redirect":"{url}"}}"#));
+    let redirect = form()
+        .field("success_action_redirect", url)
+        .condition(&format!(r#"{{"success_action_redirect":"{url}"}}"#));
     let reply = redirect.send(&gateway, &keys).await;
     assert_eq!(reply.status, 303);
-    assert!(reply.header("location").unwrap().starts_with("https://example.org/done?a=1&bucket=bucket&key=user%2Fa%20b.txt&etag="));
+    assert!(
+        reply
+            .header("location")
+            .unwrap()
+            .starts_with("https://example.org/done?a=1&bucket=bucket&key=user%2Fa%20b.txt&etag=")
+    );
 }
 
 #[tokio::test]
@@ -119,7 +139,8 @@ async fn what_the_policy_does_not_allow_is_denied() {
     let mut expired = form();
     expired.expiration = "2026-11-23T12:00:00Z";
     let mut other_bucket = form();
-    other_bucket.conditions = other_bucket.conditions.replace("{\"bucket\":\"bucket\"}", "{\"bucket\":\"other\"}");
+    other_bucket.conditions =
+        other_bucket.conditions.replace("{\"bucket\":\"bucket\"}", "{\"bucket\":\"other\"}");
     for form in [
         other_key,
         expired,
@@ -138,8 +159,16 @@ async fn what_the_policy_does_not_allow_is_denied() {
 async fn the_length_of_the_file_is_within_the_range() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    form().condition(r#"["content-length-range",1,7]"#).send(&gateway, &keys).await.is_error(400, "EntityTooLarge");
-    form().condition(r#"["content-length-range",9,99]"#).send(&gateway, &keys).await.is_error(400, "EntityTooSmall");
+    form()
+        .condition(r#"["content-length-range",1,7]"#)
+        .send(&gateway, &keys)
+        .await
+        .is_error(400, "EntityTooLarge");
+    form()
+        .condition(r#"["content-length-range",9,99]"#)
+        .send(&gateway, &keys)
+        .await
+        .is_error(400, "EntityTooSmall");
     let mut huge = form();
     huge.file = vec![b'x'; (8 << 20) + 1];
     huge.send(&gateway, &keys).await.is_error(400, "EntityTooLarge");
@@ -156,17 +185,20 @@ async fn a_form_is_signed_by_live_keys() {
     form().send(&gateway, &Keys { token: None, ..keys.clone() }).await.is_error(403, "InvalidAccessKeyId");
     form().send(&gateway, &gateway.alice()).await.is_error(403, "AccessDenied");
     for missing in ["policy", "x-amz-signature", "x-amz-date", "x-amz-credential", "x-amz-algorithm", "key"] {
-        let reply = form().send_bent(&gateway, &keys, |fields| fields.retain(|(name, _)| name != missing)).await;
+        let reply =
+            form().send_bent(&gateway, &keys, |fields| fields.retain(|(name, _)| name != missing)).await;
         assert!(matches!(reply.status, 400 | 403), "{missing}: {}", reply.text());
     }
-    let twice = form().send_bent(&gateway, &keys, |fields| fields.push(("KEY".into(), "user/other".into()))).await;
+    let twice =
+        form().send_bent(&gateway, &keys, |fields| fields.push(("KEY".into(), "user/other".into()))).await;
     twice.is_error(400, "InvalidArgument");
     let plain = form();
-    let changed = plain.send_bent(&gateway, &keys, |fields| {
-        let (_, policy) = fields.iter_mut().find(|(name, _)| name == "policy").unwrap();
-        *policy = STANDARD.encode(r#"{"expiration":"2030-01-01T00:00:00Z","conditions":[]}"#);
-    })
-    .await;
+    let changed = plain
+        .send_bent(&gateway, &keys, |fields| {
+            let (_, policy) = fields.iter_mut().find(|(name, _)| name == "policy").unwrap();
+            *policy = STANDARD.encode(r#"{"expiration":"2030-01-01T00:00:00Z","conditions":[]}"#);
+        })
+        .await;
     changed.is_error(403, "SignatureDoesNotMatch");
     gateway.backend().saw_nothing();
     let short = gateway.assume(&[("DurationSeconds", "60")]).await;
@@ -177,7 +209,10 @@ async fn a_form_is_signed_by_live_keys() {
 
 #[tokio::test]
 async fn the_policies_of_the_signer_bind_a_form_too() {
-    let gateway = Gateway::builder().role("uploader", &allow("s3:PutObject", "arn:aws:s3:::bucket/mine/*")).start().await;
+    let gateway = Gateway::builder()
+        .role("uploader", &allow("s3:PutObject", "arn:aws:s3:::bucket/mine/*"))
+        .start()
+        .await;
     let keys = gateway.role_session("uploader").await;
     form().send(&gateway, &keys).await.is_error(403, "AccessDenied");
     let acl = form().field("acl", "public-read").condition(r#"{"acl":"public-read"}"#);
@@ -190,9 +225,11 @@ async fn a_form_brings_one_file_whose_checksum_is_right() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
     let mut two = form();
-    two.after = "--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nb\r\n".into();
+    two.after =
+        "--frontier\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b\"\r\n\r\nb\r\n".into();
     two.send(&gateway, &keys).await.is_error(400, "InvalidArgument");
-    let wrong = form().field("x-amz-checksum-crc32", "AAAAAA==").condition(r#"{"x-amz-checksum-crc32":"AAAAAA=="}"#);
+    let wrong =
+        form().field("x-amz-checksum-crc32", "AAAAAA==").condition(r#"{"x-amz-checksum-crc32":"AAAAAA=="}"#);
     wrong.send(&gateway, &keys).await.is_error(400, "BadDigest");
     gateway.backend().saw_nothing();
     let mut after = form();
@@ -217,7 +254,9 @@ async fn a_body_that_is_no_form_is_malformed() {
         assert_eq!(reply.status, 400, "{body:?}: {}", reply.text());
     }
     let keys = gateway.session().await;
-    let signed = call("POST", "/bucket").header("content-type", "multipart/form-data; boundary=frontier").body("--frontier--\r\n");
+    let signed = call("POST", "/bucket")
+        .header("content-type", "multipart/form-data; boundary=frontier")
+        .body("--frontier--\r\n");
     gateway.send(&keys, signed).await.is_error(400, "InvalidArgument");
     gateway.backend().saw_nothing();
 }

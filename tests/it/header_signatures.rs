@@ -15,7 +15,8 @@ async fn bent(gateway: &Gateway, keys: &Keys, call: Call, bend: impl FnOnce(&mut
 
 /// Changes the value of a header after signing.
 fn rewrite(signed: &mut Signed, name: &str, change: impl Fn(&str) -> String) {
-    let (_, value) = signed.call.headers.iter_mut().find(|(header, _)| header.eq_ignore_ascii_case(name)).unwrap();
+    let (_, value) =
+        signed.call.headers.iter_mut().find(|(header, _)| header.eq_ignore_ascii_case(name)).unwrap();
     *value = change(value);
 }
 
@@ -29,7 +30,10 @@ async fn temporary_keys_read_and_write() {
     let keys = gateway.session().await;
     gateway.send(&keys, call("PUT", "/bucket/key").body("text")).await.is_ok();
     let put = gateway.backend().only_request();
-    assert_eq!((put.method.as_str(), put.target.as_str(), put.body.as_slice()), ("PUT", "/bucket/key", &b"text"[..]));
+    assert_eq!(
+        (put.method.as_str(), put.target.as_str(), put.body.as_slice()),
+        ("PUT", "/bucket/key", &b"text"[..])
+    );
     assert!(put.complete);
 }
 
@@ -135,7 +139,8 @@ async fn every_x_amz_header_that_is_there_must_be_signed() {
         "x-amz-nobody-knows",
         "X-Amz-Upper-Case",
     ] {
-        let reply = gateway.send(&keys, call("PUT", "/bucket/key").body("b").unsigned_header(name, "1")).await;
+        let reply =
+            gateway.send(&keys, call("PUT", "/bucket/key").body("b").unsigned_header(name, "1")).await;
         reply.is_error(403, "AccessDenied");
         assert!(reply.element("HeadersNotSigned").unwrap().contains(&name.to_lowercase()), "{name}");
     }
@@ -194,7 +199,12 @@ async fn a_request_more_than_fifteen_minutes_off_is_too_skewed() {
     replay.is_error(403, "RequestTimeTooSkewed");
     assert_eq!(replay.element("RequestTime").as_deref(), Some("20261123T120000Z"));
     let ahead = gateway.now().plus(std::time::Duration::from_secs(16 * 60));
-    get().at(ahead).sign(&keys, gateway.address()).send(gateway.address()).await.is_error(403, "RequestTimeTooSkewed");
+    get()
+        .at(ahead)
+        .sign(&keys, gateway.address())
+        .send(gateway.address())
+        .await
+        .is_error(403, "RequestTimeTooSkewed");
     gateway.backend().saw_nothing();
 }
 
@@ -277,7 +287,8 @@ async fn a_request_needs_one_date() {
     let keys = gateway.session().await;
     bent(&gateway, &keys, get(), |signed| remove(signed, "x-amz-date")).await.is_error(403, "AccessDenied");
     for date in ["", "yesterday", "2026-11-23T12:00:00Z", "20261123T120000", "+2026112T120000Z"] {
-        let reply = bent(&gateway, &keys, get(), |signed| rewrite(signed, "x-amz-date", |_| date.into())).await;
+        let reply =
+            bent(&gateway, &keys, get(), |signed| rewrite(signed, "x-amz-date", |_| date.into())).await;
         assert!(matches!(reply.status, 400 | 403), "{date}: {}", reply.text());
     }
     let twice = bent(&gateway, &keys, get(), |signed| {
@@ -293,7 +304,13 @@ async fn the_payload_hash_must_be_there_once_and_of_a_known_form() {
     let keys = gateway.session().await;
     let missing = bent(&gateway, &keys, get(), |signed| remove(signed, "x-amz-content-sha256")).await;
     missing.is_error(400, "InvalidRequest");
-    for hash in ["", "abc", "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD", "unsigned-payload"] {
+    for hash in [
+        "",
+        "abc",
+        "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD",
+        "STREAMING-UNSIGNED-PAYLOAD",
+        "unsigned-payload",
+    ] {
         gateway.send(&keys, get().payload(hash)).await.is_error(400, "InvalidRequest");
     }
     let twice = bent(&gateway, &keys, get(), |signed| {

@@ -11,7 +11,7 @@ async fn the_backends_own_names_are_no_buckets() {
         ("versitygw", &["create-user", "admin"]),
         ("generic", &["minio", ".minio.sys", "admin"]),
     ] {
-        let gateway = Gateway::builder().backend(&format!("profile = \"{profile}\"")).start().await;
+        let gateway = Gateway::builder().profile(profile).start().await;
         let keys = gateway.session().await;
         for name in names {
             for method in ["GET", "HEAD", "PUT", "POST", "DELETE"] {
@@ -57,7 +57,8 @@ async fn orders_to_the_backend_are_refused_also_when_signed() {
         let reply = gateway.send(&keys, call("PUT", "/bucket/key").body("b").header(name, "true")).await;
         reply.is_error(400, "InvalidArgument");
     }
-    let unknown = gateway.send(&keys, call("PUT", "/bucket/key").body("b").header("x-amz-new-feature", "1")).await;
+    let unknown =
+        gateway.send(&keys, call("PUT", "/bucket/key").body("b").header("x-amz-new-feature", "1")).await;
     unknown.is_error(501, "NotImplemented");
     gateway.backend().saw_nothing();
 }
@@ -66,7 +67,13 @@ async fn orders_to_the_backend_are_refused_also_when_signed() {
 async fn what_the_backend_says_of_our_signature_stays_with_us() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    for code in ["SignatureDoesNotMatch", "InvalidAccessKeyId", "RequestTimeTooSkewed", "AccessDenied", "ExpiredToken"] {
+    for code in [
+        "SignatureDoesNotMatch",
+        "InvalidAccessKeyId",
+        "RequestTimeTooSkewed",
+        "AccessDenied",
+        "ExpiredToken",
+    ] {
         gateway.backend().answers(move |request| {
             let authorization = request.header("authorization").unwrap_or_default();
             Answer::new(
@@ -91,7 +98,8 @@ async fn what_the_backend_says_of_our_signature_stays_with_us() {
 async fn only_the_headers_of_the_operation_cross() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let mut request = call("PUT", "/bucket/key").body("b").header("content-type", "text/plain").header("x-amz-meta-a", "1");
+    let mut request =
+        call("PUT", "/bucket/key").body("b").header("content-type", "text/plain").header("x-amz-meta-a", "1");
     for (name, value) in [
         ("cookie", "a=b"),
         ("x-forwarded-for", "1.2.3.4"),
@@ -118,7 +126,13 @@ async fn only_the_headers_of_the_operation_cross() {
     assert_eq!(
         names,
         [
-            "authorization", "content-length", "content-type", "host", "user-agent", "x-amz-content-sha256", "x-amz-date",
+            "authorization",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+            "x-amz-content-sha256",
+            "x-amz-date",
             "x-amz-meta-a",
         ]
     );
@@ -147,7 +161,15 @@ async fn only_the_headers_of_s3_come_back() {
     });
     let reply = gateway.send(&keys, call("GET", "/bucket/key")).await;
     assert_eq!((reply.header("etag"), reply.header("x-amz-meta-a")), (Some("\"1\""), Some("1")));
-    for name in ["set-cookie", "server", "via", "location", "x-minio-deployment-id", "x-amz-id-2", "strict-transport-security"] {
+    for name in [
+        "set-cookie",
+        "server",
+        "via",
+        "location",
+        "x-minio-deployment-id",
+        "x-amz-id-2",
+        "strict-transport-security",
+    ] {
         assert_eq!(reply.header(name), None, "{name}");
     }
     assert_eq!(reply.header("x-amz-request-id").unwrap().len(), 16);
@@ -183,7 +205,9 @@ async fn a_redirect_of_the_backend_is_not_followed() {
     let keys = gateway.session().await;
     for status in [301, 302, 307, 308] {
         gateway.backend().forget();
-        gateway.backend().answers(move |_| Answer::new(status, "").header("location", "http://127.0.0.1:1/elsewhere"));
+        gateway
+            .backend()
+            .answers(move |_| Answer::new(status, "").header("location", "http://127.0.0.1:1/elsewhere"));
         let reply = gateway.send(&keys, call("GET", "/bucket/key")).await;
         reply.is_error(500, "InternalError");
         assert_eq!(reply.header("location"), None);
@@ -196,7 +220,14 @@ async fn an_error_body_that_is_not_s3s_is_not_passed_on() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
     let huge = "x".repeat(1 << 20);
-    for body in ["<html>502 Bad Gateway, nginx/1.0</html>", "", "plain", "<Error>", huge.as_str(), "<!DOCTYPE x><Error><Code>A</Code></Error>"] {
+    for body in [
+        "<html>502 Bad Gateway, nginx/1.0</html>",
+        "",
+        "plain",
+        "<Error>",
+        huge.as_str(),
+        "<!DOCTYPE x><Error><Code>A</Code></Error>",
+    ] {
         let body = body.to_owned();
         gateway.backend().answers(move |_| Answer::new(502, body.clone()));
         let reply = gateway.send(&keys, call("GET", "/bucket/key")).await;
@@ -218,7 +249,10 @@ async fn what_a_client_needs_of_an_error_comes_through() {
     assert_eq!(reply.element("RequestId").as_deref(), reply.header("x-amz-request-id"));
     assert!(!reply.text().contains("inner"));
     gateway.backend().answers(|_| Answer::new(304, ""));
-    assert_eq!(gateway.send(&keys, call("GET", "/bucket/key").header("if-none-match", "\"1\"")).await.status, 304);
+    assert_eq!(
+        gateway.send(&keys, call("GET", "/bucket/key").header("if-none-match", "\"1\"")).await.status,
+        304
+    );
     gateway.backend().answers(|_| Answer::new(404, ""));
     assert_eq!(gateway.send(&keys, call("HEAD", "/bucket/key")).await.status, 404);
 }

@@ -9,13 +9,16 @@ use tokio::{
 
 use crate::support::{Gateway, call, raw_bytes};
 
-const SHORT: &str = "[limits]\nheader_timeout = \"300ms\"\nidle_timeout = \"400ms\"\nstall_timeout = \"500ms\"\n";
+const SHORT: &str =
+    "[limits]\nheader_timeout = \"300ms\"\nidle_timeout = \"400ms\"\nstall_timeout = \"500ms\"\n";
 
 /// How long it takes until the other end closes; at most some seconds.
 async fn closes(mut socket: TcpStream) -> Duration {
     let started = Instant::now();
     let mut rest = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest)).await.expect("it closes");
+    let _ = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut rest))
+        .await
+        .expect("it closes");
     started.elapsed()
 }
 
@@ -50,7 +53,10 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
 
 #[tokio::test]
 async fn a_thousand_silent_connections_keep_nobody_else_out() {
-    let gateway = Gateway::builder().toml("[limits]\nmax_connections_per_address = 0\nheader_timeout = \"5s\"\n").start().await;
+    let gateway = Gateway::builder()
+        .toml("[limits]\nmax_connections_per_address = 0\nheader_timeout = \"5s\"\n")
+        .start()
+        .await;
     let mut silent = Vec::new();
     for _ in 0..500 {
         silent.push(TcpStream::connect(gateway.address()).await.unwrap());
@@ -66,7 +72,9 @@ async fn a_thousand_silent_connections_keep_nobody_else_out() {
 async fn an_idle_connection_is_closed() {
     let gateway = Gateway::builder().toml(SHORT).start().await;
     let keys = gateway.session().await;
-    let head = String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head()).unwrap();
+    let head =
+        String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head())
+            .unwrap();
     let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
     socket.write_all(head.replace("connection: close\r\n", "").as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -80,13 +88,15 @@ async fn an_idle_connection_is_closed() {
 async fn an_upload_that_stalls_is_timed_out_and_leaves_no_object() {
     let gateway = Gateway::builder().toml(SHORT).start().await;
     let keys = gateway.session().await;
-    let signed = call("PUT", "/bucket/key").body(vec![b'x'; 100_000]).at(gateway.now()).sign(&keys, gateway.address());
+    let signed =
+        call("PUT", "/bucket/key").body(vec![b'x'; 100_000]).at(gateway.now()).sign(&keys, gateway.address());
     let mut bytes = signed.head();
     bytes.extend_from_slice(&signed.call.body[..50_000]);
     let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
     socket.write_all(&bytes).await.unwrap();
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await.expect("it ends");
+    let _ =
+        tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await.expect("it ends");
     let answer = String::from_utf8_lossy(&answer).into_owned();
     assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("<Code>RequestTimeout</Code>"), "{answer}");
     assert!(gateway.backend().committed().is_empty());
@@ -124,9 +134,11 @@ async fn a_head_has_an_upper_size() {
     for index in 0..101 {
         many = many.unsigned_header(&format!("x-{index}"), "1");
     }
-    let answer = raw_bytes(gateway.address(), &many.at(gateway.now()).sign(&keys, gateway.address()).head()).await;
+    let answer =
+        raw_bytes(gateway.address(), &many.at(gateway.now()).sign(&keys, gateway.address()).head()).await;
     assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
-    let long = gateway.send(&keys, call("GET", "/bucket").query(&format!("prefix={}", "p".repeat(9 * 1024)))).await;
+    let long =
+        gateway.send(&keys, call("GET", "/bucket").query(&format!("prefix={}", "p".repeat(9 * 1024)))).await;
     assert_eq!(long.status, 414);
     let metadata = call("PUT", "/bucket/key").body("b").header("x-amz-meta-a", &"m".repeat(2048));
     gateway.send(&keys, metadata).await.is_error(400, "MetadataTooLarge");
@@ -153,7 +165,8 @@ async fn connections_have_an_upper_number() {
 async fn requests_in_flight_have_an_upper_number() {
     let gateway = Gateway::builder().toml("[limits]\nmax_requests = 1\n").start().await;
     let keys = gateway.session().await;
-    let signed = call("PUT", "/bucket/key").body(vec![b'x'; 10_000]).at(gateway.now()).sign(&keys, gateway.address());
+    let signed =
+        call("PUT", "/bucket/key").body(vec![b'x'; 10_000]).at(gateway.now()).sign(&keys, gateway.address());
     let mut slow = TcpStream::connect(gateway.address()).await.unwrap();
     slow.write_all(&signed.head()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -194,9 +207,13 @@ async fn a_second_request_behind_a_refused_body_is_not_read() {
     let keys = gateway.session().await;
     let mut wrong = keys.clone();
     wrong.secret.push('x');
-    let first = call("PUT", "/bucket/key").body(vec![b'x'; 200_000]).at(gateway.now()).sign(&wrong, gateway.address());
+    let first = call("PUT", "/bucket/key")
+        .body(vec![b'x'; 200_000])
+        .at(gateway.now())
+        .sign(&wrong, gateway.address());
     let second = call("DELETE", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address());
-    let mut bytes = String::from_utf8(first.head()).unwrap().replace("connection: close\r\n", "").into_bytes();
+    let mut bytes =
+        String::from_utf8(first.head()).unwrap().replace("connection: close\r\n", "").into_bytes();
     // The body that was announced does not come; a request comes in its place.
     bytes.extend_from_slice(&second.head());
     let answer = raw_bytes(gateway.address(), &bytes).await;
@@ -209,8 +226,11 @@ async fn a_second_request_behind_a_refused_body_is_not_read() {
 async fn a_proxy_line_from_somebody_who_is_no_proxy_is_garbage() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let head = String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head()).unwrap();
-    let answer = raw_bytes(gateway.address(), format!("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n{head}").as_bytes()).await;
+    let head =
+        String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head())
+            .unwrap();
+    let answer =
+        raw_bytes(gateway.address(), format!("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n{head}").as_bytes()).await;
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&answer));
     gateway.backend().saw_nothing();
 }
@@ -244,7 +264,9 @@ async fn an_origin_or_a_key_is_never_reflected_as_markup() {
     let preflight = "OPTIONS /bucket/key HTTP/1.1\r\nhost: h\r\norigin: null\r\naccess-control-request-method: PUT\r\nconnection: close\r\n\r\n";
     let answer = crate::support::raw(gateway.address(), preflight.as_bytes()).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, None));
-    gateway.backend().answers(|_| crate::support::Answer::new(404, "<Error><Code>NoSuchKey</Code><Message>m</Message></Error>"));
+    gateway.backend().answers(|_| {
+        crate::support::Answer::new(404, "<Error><Code>NoSuchKey</Code><Message>m</Message></Error>")
+    });
     let reply = gateway.send(&keys, call("GET", "/bucket/%3Cscript%3Ealert%281%29")).await;
     assert_eq!(reply.status, 404);
     assert!(!reply.text().contains("<script>"), "{}", reply.text());

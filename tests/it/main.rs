@@ -12,6 +12,7 @@ mod bodies;
 mod decisions;
 mod forms;
 mod header_signatures;
+mod http2;
 mod isolation;
 mod limits;
 mod names;

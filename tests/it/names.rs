@@ -20,8 +20,15 @@ async fn what_no_backend_reads_alike_is_refused() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
     for path in [
-        "/bucket/%00", "/bucket/a%0ab", "/bucket/a%0d%0ab", "/bucket/%7f", "/bucket/%ff", "/bucket/%C0%AF", "/bucket/a%",
-        "/bucket/a%2", "/bucket/a%zz",
+        "/bucket/%00",
+        "/bucket/a%0ab",
+        "/bucket/a%0d%0ab",
+        "/bucket/%7f",
+        "/bucket/%ff",
+        "/bucket/%C0%AF",
+        "/bucket/a%",
+        "/bucket/a%2",
+        "/bucket/a%zz",
     ] {
         gateway.send(&keys, call("GET", path)).await.is_error(400, "InvalidURI");
     }
@@ -36,9 +43,20 @@ async fn odd_keys_arrive_byte_by_byte() {
     let keys = gateway.session().await;
     let longest = "k".repeat(1024);
     for path in [
-        "/bucket/a%20b", "/bucket/a%2Bb", "/bucket/%C3%A9", "/bucket/e%CC%81", "/bucket/%E2%80%AE", "/bucket/%F0%9F%98%80",
-        "/bucket/%EF%BC%8F%EF%BC%8E", "/bucket/%2A~%21%27%28%29%3B%23%3F%26%3D%40%3A%2C", "/bucket/a%25b", "/bucket/dir/",
-        "/bucket/.hidden", "/bucket/...", "/bucket/a..b", &format!("/bucket/{longest}"),
+        "/bucket/a%20b",
+        "/bucket/a%2Bb",
+        "/bucket/%C3%A9",
+        "/bucket/e%CC%81",
+        "/bucket/%E2%80%AE",
+        "/bucket/%F0%9F%98%80",
+        "/bucket/%EF%BC%8F%EF%BC%8E",
+        "/bucket/%2A~%21%27%28%29%3B%23%3F%26%3D%40%3A%2C",
+        "/bucket/a%25b",
+        "/bucket/dir/",
+        "/bucket/.hidden",
+        "/bucket/...",
+        "/bucket/a..b",
+        &format!("/bucket/{longest}"),
     ] {
         gateway.backend().forget();
         gateway.send(&keys, call("GET", path)).await.is_ok();
@@ -98,8 +116,18 @@ async fn a_bucket_has_the_name_of_a_bucket() {
     let keys = gateway.session().await;
     let long = "b".repeat(64);
     for bucket in [
-        "Bucket", "bu..cket", "bu", long.as_str(), "192.168.0.1", "-bucket", "bucket-", ".bucket", "buck_et", "arn%3Aaws%3As3",
-        "bucket%20", "b%C3%BCcket",
+        "Bucket",
+        "bu..cket",
+        "bu",
+        long.as_str(),
+        "192.168.0.1",
+        "-bucket",
+        "bucket-",
+        ".bucket",
+        "buck_et",
+        "arn%3Aaws%3As3",
+        "bucket%20",
+        "b%C3%BCcket",
     ] {
         gateway.send(&keys, call("GET", &format!("/{bucket}/key"))).await.is_error(400, "InvalidBucketName");
     }
@@ -139,7 +167,10 @@ async fn two_operations_at_once_are_none() {
         ("GET", "/bucket/key", "acl", "uploadId=1"),
         ("PUT", "/bucket/key", "tagging", "partNumber=1"),
     ] {
-        gateway.send(&keys, call(method, path).query(first).query(second)).await.is_error(400, "InvalidArgument");
+        gateway
+            .send(&keys, call(method, path).query(first).query(second))
+            .await
+            .is_error(400, "InvalidArgument");
     }
     gateway.backend().saw_nothing();
 }
@@ -173,7 +204,8 @@ async fn what_is_not_an_operation_is_never_a_plain_one() {
     gateway.backend().saw_nothing();
     // An encoded name is that name.
     gateway.backend().answers(|_| Answer::new(200, "<AccessControlPolicy/>"));
-    let mut encoded = call("GET", "/bucket/key").query("acl").at(gateway.now()).sign(&keys, gateway.address());
+    let mut encoded =
+        call("GET", "/bucket/key").query("acl").at(gateway.now()).sign(&keys, gateway.address());
     encoded.call.query = vec!["%61cl".into()];
     encoded.send(gateway.address()).await.is_ok();
     assert_eq!(gateway.backend().only_request().target, "/bucket/key?acl=");
@@ -204,7 +236,14 @@ async fn headers_that_rewrite_a_request_are_refused() {
 async fn connection_cannot_take_a_header_away() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    for named in ["x-amz-security-token", "authorization", "Authorization, X-Amz-Date", "host", "range", "x-amz-copy-source"] {
+    for named in [
+        "x-amz-security-token",
+        "authorization",
+        "Authorization, X-Amz-Date",
+        "host",
+        "range",
+        "x-amz-copy-source",
+    ] {
         let mut signed = call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address());
         signed.call.headers.push(("connection".into(), named.into()));
         signed.send(gateway.address()).await.is_error(400, "InvalidArgument");
@@ -225,7 +264,8 @@ async fn a_header_that_counts_is_given_once() {
         ("x-amz-copy-source", "a", "b"),
         ("x-amz-storage-class", "a", "b"),
     ] {
-        let reply = gateway.send(&keys, call("PUT", "/bucket/key").header(name, first).header(name, second)).await;
+        let reply =
+            gateway.send(&keys, call("PUT", "/bucket/key").header(name, first).header(name, second)).await;
         reply.is_error(400, "InvalidArgument");
     }
     let mut token = call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address());
@@ -247,7 +287,11 @@ async fn a_head_that_is_not_http_is_refused() {
         "garbage\r\n\r\n",
     ] {
         let answer = raw_bytes(gateway.address(), head.as_bytes()).await;
-        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{head:?}: {}", String::from_utf8_lossy(&answer));
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"),
+            "{head:?}: {}",
+            String::from_utf8_lossy(&answer)
+        );
     }
     gateway.backend().saw_nothing();
 }
@@ -256,7 +300,10 @@ async fn a_head_that_is_not_http_is_refused() {
 async fn the_length_of_a_body_is_said_in_one_way() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let hidden = String::from_utf8(call("DELETE", "/bucket/hidden").at(gateway.now()).sign(&keys, gateway.address()).head()).unwrap();
+    let hidden = String::from_utf8(
+        call("DELETE", "/bucket/hidden").at(gateway.now()).sign(&keys, gateway.address()).head(),
+    )
+    .unwrap();
     for framing in [
         "content-length: 4\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
@@ -281,7 +328,11 @@ async fn the_length_of_a_body_is_said_in_one_way() {
     let old = String::from_utf8(signed.head()).unwrap();
     let old = old.replace("HTTP/1.1", "HTTP/1.0").replace("content-length: 4", "transfer-encoding: chunked");
     let answer = raw_bytes(gateway.address(), format!("{old}4\r\ntext\r\n0\r\n\r\n").as_bytes()).await;
-    assert!(answer.is_empty() || String::from_utf8_lossy(&answer).contains(" 400 "), "{}", String::from_utf8_lossy(&answer));
+    assert!(
+        answer.is_empty() || String::from_utf8_lossy(&answer).contains(" 400 "),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
     gateway.backend().saw_nothing();
 }
 
@@ -289,11 +340,20 @@ async fn the_length_of_a_body_is_said_in_one_way() {
 async fn methods_that_s3_does_not_have_are_not_allowed() {
     let gateway = Gateway::start().await;
     for method in ["TRACE", "PATCH", "PROPFIND", "GETT", "get"] {
-        let answer = raw(gateway.address(), format!("{method} /bucket/key HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let answer = raw(
+            gateway.address(),
+            format!("{method} /bucket/key HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").as_bytes(),
+        )
+        .await;
         answer.is_error(405, "MethodNotAllowed");
     }
-    let connect = raw_bytes(gateway.address(), b"CONNECT backend:9002 HTTP/1.1\r\nhost: backend:9002\r\n\r\n").await;
-    assert!(String::from_utf8_lossy(&connect).starts_with("HTTP/1.1 405"), "{}", String::from_utf8_lossy(&connect));
+    let connect =
+        raw_bytes(gateway.address(), b"CONNECT backend:9002 HTTP/1.1\r\nhost: backend:9002\r\n\r\n").await;
+    assert!(
+        String::from_utf8_lossy(&connect).starts_with("HTTP/1.1 405"),
+        "{}",
+        String::from_utf8_lossy(&connect)
+    );
     gateway.backend().saw_nothing();
 }
 
@@ -301,12 +361,23 @@ async fn methods_that_s3_does_not_have_are_not_allowed() {
 async fn a_copy_source_is_exactly_what_was_authorised_or_refused() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    for source in ["", "/", "x", "bucket", "bucket/", "https://h/bucket/key", "arn:aws:s3:::bucket/key", "bucket/k?versionId=1&versionId=2"] {
+    for source in [
+        "",
+        "/",
+        "x",
+        "bucket",
+        "bucket/",
+        "https://h/bucket/key",
+        "arn:aws:s3:::bucket/key",
+        "bucket/k?versionId=1&versionId=2",
+    ] {
         let reply = gateway.send(&keys, call("PUT", "/bucket/key").header("x-amz-copy-source", source)).await;
         assert_eq!(reply.status, 400, "{source}: {}", reply.text());
     }
     for method in ["GET", "HEAD", "DELETE"] {
-        let reply = gateway.send(&keys, call(method, "/bucket/key").header("x-amz-copy-source", "bucket/other")).await;
+        let reply = gateway
+            .send(&keys, call(method, "/bucket/key").header("x-amz-copy-source", "bucket/other"))
+            .await;
         assert_eq!(reply.status, 400, "{method}");
     }
     gateway.backend().saw_nothing();
@@ -336,7 +407,9 @@ async fn sts_has_its_place_and_a_bucket_has_none_of_it() {
     for path in ["/", "/sts"] {
         gateway.send(&gateway.alice(), form(path, "s3.example.org")).await.is_ok();
     }
-    for (path, host) in [("/bucket", "s3.example.org"), ("/", "bucket.s3.example.org"), ("/sts/x", "s3.example.org")] {
+    for (path, host) in
+        [("/bucket", "s3.example.org"), ("/", "bucket.s3.example.org"), ("/sts/x", "s3.example.org")]
+    {
         let reply = gateway.send(&gateway.alice(), form(path, host)).await;
         assert!(matches!(reply.status, 400 | 403 | 405), "{path} {host}: {}", reply.text());
         assert!(!reply.text().contains("GetCallerIdentityResult"));

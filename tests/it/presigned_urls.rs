@@ -75,7 +75,9 @@ async fn another_method_or_one_more_parameter_does_not_match() {
         let reply = bent(&gateway, &keys, get(), |signed| signed.call.method = method.into()).await;
         assert_eq!(reply.status, 403, "{method}");
     }
-    for parameter in ["versionId=1", "acl", "uploads", "response-content-type=text%2Fhtml", "tagging", "x-id=GetObject"] {
+    for parameter in
+        ["versionId=1", "acl", "uploads", "response-content-type=text%2Fhtml", "tagging", "x-id=GetObject"]
+    {
         let reply = bent(&gateway, &keys, get(), |signed| signed.call.query.push(parameter.into())).await;
         reply.is_error(403, "SignatureDoesNotMatch");
     }
@@ -86,14 +88,23 @@ async fn another_method_or_one_more_parameter_does_not_match() {
 async fn every_parameter_is_there_once_and_well_formed() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
-    let names = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"];
+    let names = [
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-SignedHeaders",
+        "X-Amz-Signature",
+    ];
     for name in names {
         let twice = bent(&gateway, &keys, get(), |signed| {
             let pair = signed.call.query.iter().find(|pair| pair.starts_with(name)).unwrap().clone();
             signed.call.query.push(pair);
         });
         twice.await.is_error(400, "AuthorizationQueryParametersError");
-        let missing = bent(&gateway, &keys, get(), |signed| signed.call.query.retain(|pair| !pair.starts_with(name))).await;
+        let missing =
+            bent(&gateway, &keys, get(), |signed| signed.call.query.retain(|pair| !pair.starts_with(name)))
+                .await;
         assert!(matches!(missing.status, 400 | 403), "{name}: {}", missing.text());
         let other_case = bent(&gateway, &keys, get(), |signed| {
             let pair = signed.call.query.iter_mut().find(|pair| pair.starts_with(name)).unwrap();
@@ -102,7 +113,8 @@ async fn every_parameter_is_there_once_and_well_formed() {
         assert!(matches!(other_case.await.status, 400 | 403), "{name}");
     }
     for expires in ["0", "-1", "1.5", "abc", "", "604801", "9223372036854775808", "%2B5"] {
-        let reply = get().at(gateway.now()).presign(&keys, gateway.address(), expires).send(gateway.address()).await;
+        let reply =
+            get().at(gateway.now()).presign(&keys, gateway.address(), expires).send(gateway.address()).await;
         reply.is_error(400, "AuthorizationQueryParametersError");
     }
     gateway.backend().saw_nothing();
@@ -144,7 +156,12 @@ async fn a_url_ends_when_it_says_and_does_not_begin_early() {
     gateway.advance(1);
     url.send(gateway.address()).await.is_error(403, "AccessDenied");
     let ahead = gateway.now().plus(std::time::Duration::from_secs(16 * 60));
-    get().at(ahead).presign(&keys, gateway.address(), "60").send(gateway.address()).await.is_error(403, "AccessDenied");
+    get()
+        .at(ahead)
+        .presign(&keys, gateway.address(), "60")
+        .send(gateway.address())
+        .await
+        .is_error(403, "AccessDenied");
     gateway.backend().saw_nothing();
 }
 
@@ -155,7 +172,8 @@ async fn a_url_of_another_algorithm_region_or_service_is_refused() {
     for call in [get().region("eu-west-1"), get().service("sts")] {
         follow(&gateway, &keys, call).await.is_error(400, "AuthorizationQueryParametersError");
     }
-    let reply = bent(&gateway, &keys, get(), |signed| rewrite(signed, "X-Amz-Algorithm", "AWS4-HMAC-SHA512")).await;
+    let reply =
+        bent(&gateway, &keys, get(), |signed| rewrite(signed, "X-Amz-Algorithm", "AWS4-HMAC-SHA512")).await;
     reply.is_error(400, "AuthorizationQueryParametersError");
     gateway.backend().saw_nothing();
 }
@@ -187,7 +205,8 @@ async fn a_streaming_payload_in_a_url_with_a_wrong_signature_does_not_match() {
             .header("x-amz-decoded-content-length", "4")
             .payload(payload)
             .body("4\r\ntext\r\n0\r\n\r\n");
-        let reply = bent(&gateway, &keys, put, |signed| rewrite(signed, "X-Amz-Signature", &"0".repeat(64))).await;
+        let reply =
+            bent(&gateway, &keys, put, |signed| rewrite(signed, "X-Amz-Signature", &"0".repeat(64))).await;
         reply.is_error(403, "SignatureDoesNotMatch");
     }
     gateway.backend().saw_nothing();
@@ -226,9 +245,14 @@ async fn headers_that_sdks_put_into_the_query_count_as_headers() {
     let gateway = Gateway::builder().role("put", &crate::support::allow("s3:PutObject", "*")).start().await;
     let keys = gateway.session().await;
     let put = || call("PUT", "/bucket/key").body("b");
-    follow(&gateway, &keys, put().query("x-amz-meta-who=sdk").query("x-amz-storage-class=STANDARD")).await.is_ok();
+    follow(&gateway, &keys, put().query("x-amz-meta-who=sdk").query("x-amz-storage-class=STANDARD"))
+        .await
+        .is_ok();
     let sent = gateway.backend().only_request();
-    assert_eq!((sent.header("x-amz-meta-who"), sent.header("x-amz-storage-class")), (Some("sdk"), Some("STANDARD")));
+    assert_eq!(
+        (sent.header("x-amz-meta-who"), sent.header("x-amz-storage-class")),
+        (Some("sdk"), Some("STANDARD"))
+    );
     assert_eq!(sent.target, "/bucket/key");
 
     gateway.backend().forget();
@@ -239,7 +263,8 @@ async fn headers_that_sdks_put_into_the_query_count_as_headers() {
     for parameter in ["x-amz-acl=public-read", "x-amz-tagging=a%3Db", "x-amz-copy-source=payroll%2Fall"] {
         follow(&gateway, &role, put().query(parameter)).await.is_error(403, "AccessDenied");
     }
-    let unsigned = bent(&gateway, &keys, put(), |signed| signed.call.query.push("x-amz-acl=public-read".into())).await;
+    let unsigned =
+        bent(&gateway, &keys, put(), |signed| signed.call.query.push("x-amz-acl=public-read".into())).await;
     unsigned.is_error(403, "SignatureDoesNotMatch");
     // In a request that is signed in its header a parameter is a parameter.
     gateway.send(&keys, put().query("x-amz-acl=public-read")).await.is_error(501, "NotImplemented");

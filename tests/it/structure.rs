@@ -118,7 +118,9 @@ fn pure_modules_touch_neither_sockets_nor_files_nor_the_clock() {
             continue;
         }
         let code = product_code(&file);
-        for io in ["tokio::", "std::fs", "std::net::Tcp", "std::env", "SystemTime::now", "Instant::now", "hyper::"] {
+        for io in
+            ["tokio::", "std::fs", "std::net::Tcp", "std::env", "SystemTime::now", "Instant::now", "hyper::"]
+        {
             assert!(!code.contains(io), "{} uses {io}", file.display());
         }
     }
@@ -171,7 +173,8 @@ fn every_test_that_the_security_cases_name_exists() {
 #[test]
 fn every_security_case_names_a_test() {
     let document = fs::read_to_string(root().join("docs/security-cases.md")).unwrap();
-    let rows: Vec<&str> = document.lines().filter(|line| line.starts_with("| ") && line.contains("| P")).collect();
+    let rows: Vec<&str> =
+        document.lines().filter(|line| line.starts_with("| ") && line.contains("| P")).collect();
     let bare: Vec<&&str> = rows.iter().filter(|row| named_tests(row).is_empty()).collect();
     assert!(bare.is_empty(), "cases without a test: {bare:#?}");
 }
@@ -179,9 +182,15 @@ fn every_security_case_names_a_test() {
 #[test]
 fn the_links_within_the_documents_lead_somewhere() {
     let mut documents: Vec<PathBuf> = Vec::new();
-    for folder in [root().to_path_buf(), root().join("docs"), root().join("docs/decisions"), root().join("examples")] {
+    for folder in
+        [root().to_path_buf(), root().join("docs"), root().join("docs/decisions"), root().join("examples")]
+    {
         let Ok(entries) = fs::read_dir(&folder) else { continue };
-        documents.extend(entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")));
+        documents.extend(
+            entries
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|e| e == "md")),
+        );
     }
     let mut broken = Vec::new();
     for document in documents {

@@ -17,7 +17,12 @@ async fn with_reader() -> Gateway {
 #[tokio::test]
 async fn assume_role_gives_keys_of_the_role() {
     let gateway = with_reader().await;
-    let reply = gateway.sts(&gateway.alice(), &assume(&[("RoleArn", ROLE), ("RoleSessionName", "me"), ("DurationSeconds", "900")])).await;
+    let reply = gateway
+        .sts(
+            &gateway.alice(),
+            &assume(&[("RoleArn", ROLE), ("RoleSessionName", "me"), ("DurationSeconds", "900")]),
+        )
+        .await;
     reply.is_ok();
     assert_eq!(reply.element("Arn").as_deref(), Some("arn:aws:sts::000000000000:assumed-role/reader/me"));
     assert_eq!(reply.element("Expiration").as_deref(), Some("2026-11-23T12:15:00Z"));
@@ -35,7 +40,8 @@ async fn who_am_i_is_answered_for_every_kind_of_key() {
     let who = |keys: Keys| {
         let gateway = &gateway;
         async move {
-            let reply = gateway.sts(&keys, &[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]).await;
+            let reply =
+                gateway.sts(&keys, &[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]).await;
             reply.is_ok();
             assert_eq!(reply.element("Account").as_deref(), Some("000000000000"));
             reply.element("Arn").unwrap()
@@ -43,13 +49,17 @@ async fn who_am_i_is_answered_for_every_kind_of_key() {
     };
     assert_eq!(who(gateway.alice()).await, "arn:aws:iam::000000000000:user/alice");
     assert_eq!(who(gateway.session().await).await, "arn:aws:iam::000000000000:user/alice");
-    assert_eq!(who(gateway.role_session("reader").await).await, "arn:aws:sts::000000000000:assumed-role/reader/test");
+    assert_eq!(
+        who(gateway.role_session("reader").await).await,
+        "arn:aws:sts::000000000000:assumed-role/reader/test"
+    );
 }
 
 #[tokio::test]
 async fn get_session_token_gives_keys_of_the_user() {
     let gateway = Gateway::start().await;
-    let reply = gateway.sts(&gateway.alice(), &[("Action", "GetSessionToken"), ("Version", "2011-06-15")]).await;
+    let reply =
+        gateway.sts(&gateway.alice(), &[("Action", "GetSessionToken"), ("Version", "2011-06-15")]).await;
     reply.is_ok();
     gateway.send(&keys_of(&reply), call("GET", "/bucket/key")).await.is_ok();
 }
@@ -59,7 +69,10 @@ async fn assume_role_needs_a_right_signature_over_its_form() {
     let gateway = Gateway::start().await;
     let form = "Action=AssumeRole&Version=2011-06-15";
     let request = || {
-        call("POST", "/").service("sts").header("content-type", "application/x-www-form-urlencoded").body(form)
+        call("POST", "/")
+            .service("sts")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form)
     };
     let unsigned = {
         let mut signed = request().at(gateway.now()).sign(&gateway.alice(), gateway.address());
@@ -75,7 +88,10 @@ async fn assume_role_needs_a_right_signature_over_its_form() {
     let mut changed = request().at(gateway.now()).sign(&gateway.alice(), gateway.address());
     changed.call.body = b"Action=AssumeRole&Version=2011-06-15&DurationSeconds=43200".to_vec();
     changed.send(gateway.address()).await.is_error(403, "SignatureDoesNotMatch");
-    gateway.sts(&Keys::long_term("AKIANOBODY0000000001", "x"), &assume(&[])).await.is_error(403, "InvalidClientTokenId");
+    gateway
+        .sts(&Keys::long_term("AKIANOBODY0000000001", "x"), &assume(&[]))
+        .await
+        .is_error(403, "InvalidClientTokenId");
 }
 
 #[tokio::test]
@@ -85,7 +101,10 @@ async fn temporary_keys_assume_no_role() {
     for form in [assume(&[]), assume(&[("RoleArn", ROLE), ("RoleSessionName", "me")])] {
         gateway.sts(&session, &form).await.is_error(403, "AccessDenied");
     }
-    gateway.sts(&session, &[("Action", "GetSessionToken"), ("Version", "2011-06-15")]).await.is_error(403, "AccessDenied");
+    gateway
+        .sts(&session, &[("Action", "GetSessionToken"), ("Version", "2011-06-15")])
+        .await
+        .is_error(403, "AccessDenied");
     let with_token = Keys { token: session.token, ..gateway.alice() };
     gateway.sts(&with_token, &assume(&[])).await.is_error(403, "InvalidClientTokenId");
 }
@@ -94,7 +113,12 @@ async fn temporary_keys_assume_no_role() {
 async fn a_parameter_stands_once_and_in_one_place() {
     let gateway = Gateway::start().await;
     let policy = allow("s3:GetObject", "*");
-    for repeated in [("Action", "GetCallerIdentity"), ("Version", "2011-06-15"), ("Policy", policy.as_str()), ("DurationSeconds", "900")] {
+    for repeated in [
+        ("Action", "GetCallerIdentity"),
+        ("Version", "2011-06-15"),
+        ("Policy", policy.as_str()),
+        ("DurationSeconds", "900"),
+    ] {
         let mut form = assume(&[("Policy", &policy), ("DurationSeconds", "900")]);
         form.push(repeated);
         gateway.sts(&gateway.alice(), &form).await.is_error(400, "InvalidParameterValue");
@@ -111,7 +135,11 @@ async fn a_parameter_stands_once_and_in_one_place() {
 async fn parameters_may_be_a_query_as_minio_clients_send_them() {
     let gateway = Gateway::start().await;
     for method in ["POST", "GET"] {
-        let query = call(method, "/").service("sts").query("Action=AssumeRole").query("Version=2011-06-15").region("");
+        let query = call(method, "/")
+            .service("sts")
+            .query("Action=AssumeRole")
+            .query("Version=2011-06-15")
+            .region("");
         let reply = gateway.send(&gateway.alice(), query).await;
         reply.is_ok();
         gateway.send(&keys_of(&reply), call("GET", "/bucket/key")).await.is_ok();
@@ -123,10 +151,19 @@ async fn a_request_that_is_no_sts_call_gets_the_code_that_says_so() {
     let gateway = Gateway::start().await;
     let alice = gateway.alice();
     gateway.sts(&alice, &[("Version", "2011-06-15")]).await.is_error(400, "MissingAction");
-    gateway.sts(&alice, &[("Action", "Nothing"), ("Version", "2011-06-15")]).await.is_error(400, "InvalidAction");
+    gateway
+        .sts(&alice, &[("Action", "Nothing"), ("Version", "2011-06-15")])
+        .await
+        .is_error(400, "InvalidAction");
     gateway.sts(&alice, &[("Action", "AssumeRole")]).await.is_error(400, "MissingParameter");
-    gateway.sts(&alice, &[("Action", "AssumeRole"), ("Version", "2010-05-08")]).await.is_error(400, "InvalidAction");
-    let json = call("POST", "/").service("sts").header("content-type", "application/json").body("{\"Action\":\"AssumeRole\"}");
+    gateway
+        .sts(&alice, &[("Action", "AssumeRole"), ("Version", "2010-05-08")])
+        .await
+        .is_error(400, "InvalidAction");
+    let json = call("POST", "/")
+        .service("sts")
+        .header("content-type", "application/json")
+        .body("{\"Action\":\"AssumeRole\"}");
     gateway.send(&alice, json).await.is_error(400, "InvalidParameterValue");
     let huge = call("POST", "/")
         .service("sts")
@@ -159,7 +196,10 @@ async fn a_session_policy_that_is_no_policy_is_malformed() {
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}"#,
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}],"Extra":1}"#,
     ] {
-        gateway.sts(&gateway.alice(), &assume(&[("Policy", policy)])).await.is_error(400, "MalformedPolicyDocument");
+        gateway
+            .sts(&gateway.alice(), &assume(&[("Policy", policy)]))
+            .await
+            .is_error(400, "MalformedPolicyDocument");
     }
 }
 
@@ -171,7 +211,10 @@ async fn a_session_policy_has_an_upper_size() {
         format!("{policy}{}", " ".repeat(length - policy.len()))
     };
     gateway.sts(&gateway.alice(), &assume(&[("Policy", &padded(2048))])).await.is_ok();
-    gateway.sts(&gateway.alice(), &assume(&[("Policy", &padded(2049))])).await.is_error(400, "PackedPolicyTooLarge");
+    gateway
+        .sts(&gateway.alice(), &assume(&[("Policy", &padded(2049))]))
+        .await
+        .is_error(400, "PackedPolicyTooLarge");
     let deep = "[".repeat(2000);
     let reply = gateway.sts(&gateway.alice(), &assume(&[("Policy", &deep)])).await;
     reply.is_error(400, "MalformedPolicyDocument");
@@ -236,12 +279,20 @@ async fn a_token_with_any_bit_changed_opens_nothing() {
             format!("{}{other}{}", &token[..at], &token[at + 1..])
         })
         .collect();
-    bent.extend([token[..token.len() - 1].to_owned(), format!("{token}A"), token.to_uppercase(), "A".repeat(token.len())]);
+    bent.extend([
+        token[..token.len() - 1].to_owned(),
+        format!("{token}A"),
+        token.to_uppercase(),
+        "A".repeat(token.len()),
+    ]);
     for token in bent {
         let keys = Keys { token: Some(token.clone()), ..keys.clone() };
         gateway.send(&keys, call("GET", "/bucket/key")).await.is_error(400, "InvalidToken");
     }
-    let other_deployment = Gateway::builder().sealing_keys("0a0b0c0d:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").start().await;
+    let other_deployment = Gateway::builder()
+        .sealing_keys("0a0b0c0d:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")
+        .start()
+        .await;
     other_deployment.send(&keys, call("GET", "/bucket/key")).await.is_error(400, "InvalidToken");
     gateway.backend().saw_nothing();
     other_deployment.backend().saw_nothing();
@@ -256,7 +307,10 @@ async fn keys_die_at_the_second_they_end() {
     gateway.backend().forget();
     gateway.advance(1);
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_error(400, "ExpiredToken");
-    gateway.sts(&keys, &[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")]).await.is_error(403, "ExpiredToken");
+    gateway
+        .sts(&keys, &[("Action", "GetCallerIdentity"), ("Version", "2011-06-15")])
+        .await
+        .is_error(403, "ExpiredToken");
     gateway.backend().saw_nothing();
 }
 
@@ -294,12 +348,18 @@ async fn a_session_token_is_nothing_else_than_that() {
     let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJyb290In0.c2lnbmF0dXJl";
     for form in [
         assume(&[("WebIdentityToken", token.as_str())]),
-        vec![("Action", "AssumeRoleWithWebIdentity"), ("Version", "2011-06-15"), ("WebIdentityToken", token.as_str())],
+        vec![
+            ("Action", "AssumeRoleWithWebIdentity"),
+            ("Version", "2011-06-15"),
+            ("WebIdentityToken", token.as_str()),
+        ],
     ] {
         let reply = gateway.sts(&gateway.alice(), &form).await;
         assert!(matches!(reply.status, 400 | 403), "{}", reply.text());
     }
-    let bearer = format!("GET /bucket/key HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
+    let bearer = format!(
+        "GET /bucket/key HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+    );
     crate::support::raw(gateway.address(), bearer.as_bytes()).await.is_error(400, "InvalidRequest");
     let foreign = Keys { token: Some(jwt.into()), access_key_id: keys.access_key_id, secret: keys.secret };
     gateway.send(&foreign, call("GET", "/bucket/key")).await.is_error(400, "InvalidToken");
@@ -328,7 +388,11 @@ async fn nothing_of_a_call_is_in_its_error() {
     let gateway = Gateway::start().await;
     let secret = "not-to-be-repeated";
     let policy = format!("Policy={}", encode(secret));
-    let request = call("POST", "/").service("sts").query("Action=AssumeRole").query("Version=2011-06-15").query(&policy);
+    let request = call("POST", "/")
+        .service("sts")
+        .query("Action=AssumeRole")
+        .query("Version=2011-06-15")
+        .query(&policy);
     let reply = gateway.send(&gateway.alice(), request).await;
     assert_eq!(reply.status, 400);
     assert!(!reply.text().contains(secret), "{}", reply.text());

@@ -96,8 +96,11 @@ fn refuse_repeated(parameters: &mut [(&str, &str)]) -> Result<(), S3Error> {
     }
     for (index, (name, _)) in parameters.iter().enumerate() {
         if parameters.iter().take(index).any(|(before, _)| before.eq_ignore_ascii_case(name)) {
-            return Err(S3Error::new(ErrorCode::InvalidArgument, "A query parameter is given more than once.")
-                .with("ArgumentName", (*name).to_owned()));
+            return Err(S3Error::new(
+                ErrorCode::InvalidArgument,
+                "A query parameter is given more than once.",
+            )
+            .with("ArgumentName", (*name).to_owned()));
         }
     }
     Ok(())
@@ -112,7 +115,9 @@ fn find(
 ) -> Result<&'static Spec, S3Error> {
     let at_home = all().filter(|spec| spec.method.is(method) && spec.level == level);
     let mut fitting: Vec<&'static Spec> = at_home
-        .filter(|spec| spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers))
+        .filter(|spec| {
+            spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers)
+        })
         .collect();
     fitting.sort_by_key(|spec| std::cmp::Reverse(spec.precision()));
     match fitting.as_slice() {
@@ -127,7 +132,9 @@ fn find(
 
 fn unknown_method(level: Level, parameters: &[(&str, &str)]) -> S3Error {
     let known_elsewhere = all().any(|spec| {
-        spec.level == level && !spec.selectors.is_empty() && spec.selectors.iter().all(|selector| selector.is_in(parameters))
+        spec.level == level
+            && !spec.selectors.is_empty()
+            && spec.selectors.iter().all(|selector| selector.is_in(parameters))
     });
     if known_elsewhere || parameters.is_empty() {
         return S3Error::new(
@@ -141,7 +148,10 @@ fn unknown_method(level: Level, parameters: &[(&str, &str)]) -> S3Error {
 /// A parameter that the operation does not have: one of another operation, or of none.
 fn misplaced(spec: &Spec, name: &str) -> S3Error {
     let error = if all().any(|other| other.parameter(name).is_some()) {
-        S3Error::new(ErrorCode::InvalidArgument, format!("{} does not take the query parameter {name}.", spec.name))
+        S3Error::new(
+            ErrorCode::InvalidArgument,
+            format!("{} does not take the query parameter {name}.", spec.name),
+        )
     } else {
         not_implemented(format!("The query parameter {name} is not known here."))
     };

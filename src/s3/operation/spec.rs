@@ -140,7 +140,12 @@ pub struct Spec {
 }
 
 impl Spec {
-    pub(super) const fn new(name: &'static str, method: Verb, level: Level, actions: &'static [&'static str]) -> Self {
+    pub(super) const fn new(
+        name: &'static str,
+        method: Verb,
+        level: Level,
+        actions: &'static [&'static str],
+    ) -> Self {
         Self {
             name,
             method,

@@ -37,7 +37,12 @@ const RESPONSE_OVERRIDES: &[&str] = &[
 ];
 
 /// A document in a subresource of a bucket.
-const fn config(name: &'static str, method: Verb, by: &'static [super::Selector], actions: &'static [&'static str]) -> Spec {
+const fn config(
+    name: &'static str,
+    method: Verb,
+    by: &'static [super::Selector],
+    actions: &'static [&'static str],
+) -> Spec {
     let spec = Spec::new(name, method, Bucket, actions).by(by);
     if matches!(spec.method, Verb::Put) {
         return spec.body(CONFIGURATION).headers(Group::CONTENT);

@@ -6,7 +6,10 @@ use aws_lc_rs::digest;
 use bytes::{Buf, Bytes};
 use http::HeaderName;
 
-use super::{super::payload::{PayloadHash, parse_lower_hex}, signer::ChunkSigner};
+use super::{
+    super::payload::{PayloadHash, parse_lower_hex},
+    signer::ChunkSigner,
+};
 
 /// A chunk's head: 16 digits of size and a signature take 97 bytes.
 const MAX_CHUNK_HEAD: usize = 256;
@@ -51,9 +54,13 @@ impl Trailers {
 enum State {
     /// In the line that begins a chunk.
     Head,
-    Data { left: u64 },
+    Data {
+        left: u64,
+    },
     /// In the line break that ends a chunk's data.
-    DataEnd { read: u8 },
+    DataEnd {
+        read: u8,
+    },
     /// In a line of the trailer, or in the empty line that ends the body.
     Trailer,
     End,
@@ -124,7 +131,11 @@ impl ChunkedDecoder {
         while !piece.is_empty() {
             match self.state {
                 State::Head => {
-                    if self.take_line(&mut piece, MAX_CHUNK_HEAD, ChunkError::MalformedChunk("it is too long"))? {
+                    if self.take_line(
+                        &mut piece,
+                        MAX_CHUNK_HEAD,
+                        ChunkError::MalformedChunk("it is too long"),
+                    )? {
                         self.begin_chunk()?;
                     }
                 }
@@ -138,7 +149,11 @@ impl ChunkedDecoder {
                 }
                 State::Trailer => {
                     let before = piece.len();
-                    let whole = self.take_line(&mut piece, MAX_TRAILERS, ChunkError::MalformedTrailer("it is too long"))?;
+                    let whole = self.take_line(
+                        &mut piece,
+                        MAX_TRAILERS,
+                        ChunkError::MalformedTrailer("it is too long"),
+                    )?;
                     self.trailer_bytes += before - piece.len();
                     if self.trailer_bytes > MAX_TRAILERS {
                         return Err(ChunkError::MalformedTrailer("it is too long"));
@@ -168,7 +183,12 @@ impl ChunkedDecoder {
     }
 
     /// Whether a whole line is in `self.line` now, without its line break.
-    fn take_line(&mut self, piece: &mut Bytes, limit: usize, too_long: ChunkError) -> Result<bool, ChunkError> {
+    fn take_line(
+        &mut self,
+        piece: &mut Bytes,
+        limit: usize,
+        too_long: ChunkError,
+    ) -> Result<bool, ChunkError> {
         let end = piece.iter().position(|byte| *byte == b'\n');
         let taken = piece.split_to(end.map_or(piece.len(), |end| end + 1));
         if self.line.len() + taken.len() > limit {
@@ -290,7 +310,11 @@ impl ChunkedDecoder {
         }
         let Some(signer) = &mut self.signer else { return Ok(()) };
         let provided = self.trailer_signature.ok_or(ChunkError::TrailerSignature)?;
-        if signer.accepts_trailer(&self.trailer_lines, &provided) { Ok(()) } else { Err(ChunkError::TrailerSignature) }
+        if signer.accepts_trailer(&self.trailer_lines, &provided) {
+            Ok(())
+        } else {
+            Err(ChunkError::TrailerSignature)
+        }
     }
 }
 
@@ -298,5 +322,6 @@ fn parse_size(text: &str) -> Result<u64, ChunkError> {
     if text.is_empty() || text.len() > 16 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(ChunkError::MalformedChunk("its size is not a hexadecimal number"));
     }
-    u64::from_str_radix(text, 16).map_err(|_| ChunkError::MalformedChunk("its size is not a hexadecimal number"))
+    u64::from_str_radix(text, 16)
+        .map_err(|_| ChunkError::MalformedChunk("its size is not a hexadecimal number"))
 }

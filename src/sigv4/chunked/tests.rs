@@ -30,7 +30,11 @@ fn encode(payload: &PayloadHash, data: &[u8], trailer: Option<&'static str>) -> 
     }
     encoder.finish(trailer.map(|value| (CRC32.clone(), HeaderValue::from_static(value))), &mut out);
     let body = out.concat();
-    let told = ChunkedEncoder::encoded_length(payload, data.len() as u64, trailer.map(|value| (&CRC32, value.len())));
+    let told = ChunkedEncoder::encoded_length(
+        payload,
+        data.len() as u64,
+        trailer.map(|value| (&CRC32, value.len())),
+    );
     assert_eq!(body.len() as u64, told);
     body
 }
@@ -111,8 +115,12 @@ fn an_empty_body_is_one_chunk_of_nothing() {
 #[test]
 fn a_wrong_signature_of_any_chunk_is_refused() {
     let body = encode(&PayloadHash::SignedChunks, &[7; 150_000], None);
-    let heads: Vec<usize> =
-        body.windows(16).enumerate().filter(|(_, window)| window == b"chunk-signature=").map(|(at, _)| at).collect();
+    let heads: Vec<usize> = body
+        .windows(16)
+        .enumerate()
+        .filter(|(_, window)| window == b"chunk-signature=")
+        .map(|(at, _)| at)
+        .collect();
     assert_eq!(heads.len(), 4);
     for head in heads {
         let mut bent = body.clone();
@@ -153,10 +161,19 @@ fn a_trailer_must_be_the_announced_one_once_and_rightly_signed() {
     };
     assert_eq!(decode(&payload, body.as_bytes(), 4), Ok(b"data".to_vec()));
     assert_eq!(bent("AAAAAA==", "BAAAAA=="), Err(ChunkError::TrailerSignature));
-    assert_eq!(bent("x-amz-trailer-signature:", "x-amz-trailer-signature:0"), Err(ChunkError::TrailerSignature));
-    assert!(matches!(bent("x-amz-checksum-crc32:", "x-amz-checksum-sha1:"), Err(ChunkError::MalformedTrailer(_))));
+    assert_eq!(
+        bent("x-amz-trailer-signature:", "x-amz-trailer-signature:0"),
+        Err(ChunkError::TrailerSignature)
+    );
     assert!(matches!(
-        bent("x-amz-checksum-crc32:AAAAAA==\r\n", "x-amz-checksum-crc32:AAAAAA==\r\nx-amz-checksum-crc32:AAAAAA==\r\n"),
+        bent("x-amz-checksum-crc32:", "x-amz-checksum-sha1:"),
+        Err(ChunkError::MalformedTrailer(_))
+    ));
+    assert!(matches!(
+        bent(
+            "x-amz-checksum-crc32:AAAAAA==\r\n",
+            "x-amz-checksum-crc32:AAAAAA==\r\nx-amz-checksum-crc32:AAAAAA==\r\n"
+        ),
         Err(ChunkError::MalformedTrailer(_))
     ));
     assert!(matches!(bent("x-amz-checksum-crc32:AAAAAA==\r\n", ""), Err(ChunkError::MalformedTrailer(_))));
@@ -182,7 +199,10 @@ fn an_unsigned_body_takes_no_extension_and_no_unannounced_line() {
 #[test]
 fn bytes_after_the_end_are_refused() {
     let body = "4\r\ndata\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\nGET / HTTP/1.1\r\n";
-    assert_eq!(decode(&PayloadHash::UnsignedChunksTrailer, body.as_bytes(), 4), Err(ChunkError::BytesAfterEnd));
+    assert_eq!(
+        decode(&PayloadHash::UnsignedChunksTrailer, body.as_bytes(), 4),
+        Err(ChunkError::BytesAfterEnd)
+    );
 }
 
 #[test]

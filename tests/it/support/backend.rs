@@ -66,8 +66,7 @@ impl Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let script: Script =
-            Arc::new(Mutex::new(Box::new(|_| Answer::new(200, "").header("etag", "\"0\""))));
+        let script: Script = Arc::new(Mutex::new(Box::new(|_| Answer::new(200, "").header("etag", "\"0\""))));
         let early = Early::default();
         let accepting = tokio::spawn({
             let (requests, script, early) = (requests.clone(), script.clone(), early.clone());

@@ -185,7 +185,9 @@ impl Call {
                 .headers
                 .iter()
                 .filter(|(header, _)| header.eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "))
+                .map(|(_, value)| {
+                    value.split(' ').filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+                })
                 .collect();
             text.push_str(&format!("{name}:{}\n", values.join(",")));
         }
@@ -244,7 +246,9 @@ impl Signed {
                 sha256_hex(format!("{name}:{value}\n").as_bytes())
             );
             let signature = hex::encode(hmac_sha256(&self.key, to_sign.as_bytes()));
-            body.extend_from_slice(format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n\r\n").as_bytes());
+            body.extend_from_slice(
+                format!("{name}:{value}\r\nx-amz-trailer-signature:{signature}\r\n\r\n").as_bytes(),
+            );
         }
         self.call.body = body;
         self
@@ -406,7 +410,9 @@ pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
 pub fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect()

@@ -18,13 +18,15 @@ pub const NOW: Timestamp = Timestamp::from_unix(1_795_435_200);
 
 pub const ROOT_ACCESS_KEY_ID: &str = "BACKENDROOTKEY000001";
 pub const ROOT_SECRET: &str = "backend-root-secret-never-seen-by-anybody";
-pub const ALL: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+pub const ALL: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 pub const SEALING_KEY: &str = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=";
 
 /// What a gateway is started with.
 pub struct Builder {
     listen: String,
     backend: String,
+    profile: String,
     backend_endpoint: Option<String>,
     sts: String,
     sealing_keys: String,
@@ -79,6 +81,12 @@ impl Builder {
         self
     }
 
+    /// The kind of the backend.
+    pub fn profile(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.profile);
+        self
+    }
+
     /// Another backend than the recording one.
     pub fn backend_endpoint(mut self, endpoint: &str) -> Self {
         self.backend_endpoint = Some(endpoint.to_owned());
@@ -108,7 +116,7 @@ impl Builder {
         format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n{}\n\
              [backend]\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n\
-             access_key_id = \"{ROOT_ACCESS_KEY_ID}\"\nsecret_access_key = \"{ROOT_SECRET}\"\n{}\n\
+             profile = \"{}\"\naccess_key_id = \"{ROOT_ACCESS_KEY_ID}\"\nsecret_access_key = \"{ROOT_SECRET}\"\n{}\n\
              [sts]\nsealing_keys = \"\"\"\n{}\n\"\"\"\n{}\n\
              [[policy]]\nname = \"all\"\ndocument = '''{ALL}'''\n\
              [[user]]\nname = \"alice\"\naccess_key_id = \"ALICEACCESSKEY000001\"\nsecret_access_key = \"alice-secret-alice-secret\"\n\
@@ -116,7 +124,13 @@ impl Builder {
              [[user]]\nname = \"bob\"\naccess_key_id = \"BOBSACCESSKEY0000001\"\nsecret_access_key = \"bobs-secret-bobs-secret\"\n\
              policies = [\"all\"]\ns3_access = true\n\
              {}\n",
-            self.listen, self.backend, self.sealing_keys, self.sts, roles.join(", "), self.rest
+            self.listen,
+            self.profile,
+            self.backend,
+            self.sealing_keys,
+            self.sts,
+            roles.join(", "),
+            self.rest
         )
     }
 
@@ -146,6 +160,7 @@ impl Gateway {
         Builder {
             listen: String::new(),
             backend: "trust_link = true\n".to_owned(),
+            profile: "minio".to_owned(),
             backend_endpoint: None,
             sts: "min_duration = \"1s\"\n".to_owned(),
             sealing_keys: SEALING_KEY.to_owned(),
@@ -194,7 +209,8 @@ impl Gateway {
 
     /// An STS call as a form.
     pub async fn sts(&self, keys: &Keys, form: &[(&str, &str)]) -> Reply {
-        let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let body: Vec<String> =
+            form.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         let call = call("POST", "/")
             .service("sts")
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
@@ -244,9 +260,7 @@ pub fn keys_of(reply: &Reply) -> Keys {
 
 /// An Allow for these actions and resources.
 pub fn allow(actions: &str, resources: &str) -> String {
-    let list = |text: &str| {
-        text.split(' ').map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(",")
-    };
+    let list = |text: &str| text.split(' ').map(|item| format!("\"{item}\"")).collect::<Vec<_>>().join(",");
     format!(
         r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{}],"Resource":[{}]}}]}}"#,
         list(actions),

@@ -1,0 +1,244 @@
+//! HTTP/2, frame by frame: what a proper client never sends.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{Gateway, Keys, call};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend_from_slice(&[kind, flags]);
+    frame.extend_from_slice(&stream.to_be_bytes());
+    frame.extend_from_slice(payload);
+    frame
+}
+
+/// HPACK: literals that are not indexed.
+fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in headers {
+        block.push(0);
+        for text in [name, value] {
+            // An integer of seven bits, continued.
+            let mut length = text.len();
+            if length < 127 {
+                block.push(u8::try_from(length).unwrap());
+            } else {
+                block.push(127);
+                length -= 127;
+                while length >= 128 {
+                    block.push(u8::try_from(length % 128).unwrap() | 128);
+                    length /= 128;
+                }
+                block.push(u8::try_from(length).unwrap());
+            }
+            block.extend_from_slice(text.as_bytes());
+        }
+    }
+    block
+}
+
+/// What came back.
+#[derive(Debug, Default)]
+struct Answer {
+    /// By their first byte: 0x88 is `:status 200`.
+    statuses: Vec<u8>,
+    reset: bool,
+    go_away: bool,
+    closed: bool,
+}
+
+async fn converse(gateway: &Gateway, frames: &[Vec<u8>]) -> Answer {
+    let socket = TcpStream::connect(gateway.address()).await.unwrap();
+    let (mut reader, mut writer) = socket.into_split();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+    bytes.extend(frames.concat());
+    let writing = tokio::spawn(async move {
+        let _ = writer.write_all(&bytes).await;
+        writer
+    });
+    let mut answer = Answer::default();
+    let reading = async {
+        loop {
+            let mut head = [0; 9];
+            if reader.read_exact(&mut head).await.is_err() {
+                answer.closed = true;
+                return;
+            }
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; usize::try_from(length).unwrap()];
+            if reader.read_exact(&mut payload).await.is_err() {
+                answer.closed = true;
+                return;
+            }
+            match head[3] {
+                HEADERS => answer.statuses.push(payload[0]),
+                RST_STREAM => answer.reset = true,
+                GOAWAY => answer.go_away = true,
+                _ => {}
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_millis(700), reading).await;
+    drop(writing);
+    answer
+}
+
+/// The head of a signed request as HTTP/2 has it.
+fn signed(gateway: &Gateway, keys: &Keys, method: &str, body: &[u8]) -> Vec<(String, String)> {
+    let signed = call(method, "/bucket/key").body(body).at(gateway.now()).sign(keys, gateway.address());
+    let mut head = vec![
+        (":method".to_owned(), method.to_owned()),
+        (":scheme".to_owned(), "http".to_owned()),
+        (":path".to_owned(), "/bucket/key".to_owned()),
+        (":authority".to_owned(), gateway.address().to_string()),
+    ];
+    head.extend(signed.call.headers.into_iter().filter(|(name, _)| name != "host"));
+    head
+}
+
+fn borrowed(head: &[(String, String)]) -> Vec<(&str, &str)> {
+    head.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_signed_request_over_http2_is_verified_by_its_authority() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    let head = signed(&gateway, &keys, "GET", b"");
+    let get = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&borrowed(&head)));
+    assert_eq!(converse(&gateway, &[get]).await.statuses, [0x88]);
+    assert_eq!(gateway.backend().only_request().target, "/bucket/key");
+
+    gateway.backend().forget();
+    let mut other_host = head.clone();
+    other_host.push(("host".into(), "other.example.org".into()));
+    let get = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&borrowed(&other_host)));
+    assert_eq!(converse(&gateway, &[get]).await.statuses, [0x8c]);
+    let mut same_host = head.clone();
+    same_host.push(("host".into(), gateway.address().to_string()));
+    let get = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&borrowed(&same_host)));
+    gateway.backend().saw_nothing();
+    assert_eq!(converse(&gateway, &[get]).await.statuses, [0x88]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_as_long_as_its_content_length_is_no_object() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    for sent in [&b"tex"[..], b"texts", b""] {
+        let mut head = signed(&gateway, &keys, "PUT", b"text");
+        head.push(("content-length".into(), "4".into()));
+        let frames =
+            [frame(HEADERS, END_HEADERS, 1, &block(&borrowed(&head))), frame(DATA, END_STREAM, 1, sent)];
+        let answer = converse(&gateway, &frames).await;
+        assert!(!answer.statuses.contains(&0x88), "{answer:?}");
+        assert!(gateway.backend().committed().is_empty(), "{sent:?}");
+    }
+}
+
+#[tokio::test]
+async fn heads_that_http2_forbids_are_refused() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    for (name, value) in [
+        ("connection", "x-amz-date"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "websocket"),
+        ("keep-alive", "1"),
+        ("proxy-connection", "close"),
+        ("x-amz-meta-a", "1\r\nx-evil: 2"),
+        ("X-Upper", "1"),
+        ("x a", "1"),
+        (":path", "/bucket/other"),
+        (":unknown", "1"),
+        ("te", "gzip"),
+    ] {
+        let mut head = signed(&gateway, &keys, "GET", b"");
+        head.push((name.into(), value.into()));
+        let get = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&borrowed(&head)));
+        let answer = converse(&gateway, &[get]).await;
+        assert!(name == "te" || !answer.statuses.contains(&0x88), "{name}: {answer:?}");
+        if name == "te" {
+            gateway.backend().forget();
+        }
+    }
+    for path in ["bucket/key", "", "*", "http://other/bucket/key", "/bucket/key#fragment"] {
+        let mut head = signed(&gateway, &keys, "GET", b"");
+        head[2].1 = path.into();
+        let get = frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&borrowed(&head)));
+        let answer = converse(&gateway, &[get]).await;
+        assert!(path.ends_with("fragment") || !answer.statuses.contains(&0x88), "{path}: {answer:?}");
+        if path.ends_with("fragment") {
+            gateway.backend().forget();
+        }
+    }
+    gateway.backend().saw_nothing();
+}
+
+#[tokio::test]
+async fn floods_of_frames_end_the_connection_and_nothing_else() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    let head = signed(&gateway, &keys, "GET", b"");
+    let get = block(&borrowed(&head));
+
+    let rapid_reset: Vec<Vec<u8>> = (0..2000_u32)
+        .flat_map(|index| {
+            let stream = index * 2 + 1;
+            [
+                frame(HEADERS, END_HEADERS | END_STREAM, stream, &get),
+                frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]),
+            ]
+        })
+        .collect();
+    let answer = converse(&gateway, &rapid_reset).await;
+    assert!(answer.go_away || answer.closed, "{answer:?}");
+
+    let mut continuation = vec![frame(HEADERS, END_STREAM, 1, &get)];
+    continuation
+        .extend((0..2000).map(|_| frame(CONTINUATION, 0, 1, &block(&[("x-padding", &"p".repeat(1000))]))));
+    let answer = converse(&gateway, &continuation).await;
+    assert!(answer.go_away || answer.closed || answer.reset, "{answer:?}");
+
+    // One entry of the table, named thousands of times.
+    let mut bomb = vec![0x40, 1, b'x', 127, 0x80 | 1, 30];
+    bomb.truncate(3);
+    bomb.extend_from_slice(&[126]);
+    bomb.extend_from_slice(&[b'v'; 126]);
+    bomb.extend(std::iter::repeat_n(0xbe, 12_000));
+    let mut block_with_bomb = get.clone();
+    block_with_bomb.extend(bomb);
+    let answer = converse(&gateway, &[frame(HEADERS, END_HEADERS | END_STREAM, 1, &block_with_bomb)]).await;
+    assert!(!answer.statuses.contains(&0x88), "{answer:?}");
+
+    let pings: Vec<Vec<u8>> = (0..5000).map(|_| frame(PING, 0, 0, &[0; 8])).collect();
+    converse(&gateway, &pings).await;
+    let settings: Vec<Vec<u8>> = (0..5000).map(|_| frame(SETTINGS, 0, 0, &[])).collect();
+    converse(&gateway, &settings).await;
+    let put = signed(&gateway, &keys, "PUT", b"text");
+    let mut empty = vec![frame(HEADERS, END_HEADERS, 1, &block(&borrowed(&put)))];
+    empty.extend((0..5000).map(|_| frame(DATA, 0, 1, &[])));
+    let answer = converse(&gateway, &empty).await;
+    assert!(!answer.statuses.contains(&0x88), "{answer:?}");
+
+    gateway.backend().forget();
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    assert_eq!(gateway.backend().requests().len(), 1);
+}
