@@ -64,6 +64,7 @@ pub fn check(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Starts a gateway.
+#[expect(clippy::unused_async, reason = "it must be called within a runtime")]
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let settings = Arc::new(server_settings(&config)?);
     let listener = server::listen(config.listen.address)

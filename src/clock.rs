@@ -74,11 +74,13 @@ impl Timestamp {
         self.to_offset().format(&Rfc3339).unwrap_or_default()
     }
 
+    #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self::from_unix(self.0.saturating_add(seconds))
     }
 
+    #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         Self::from_unix(self.0.saturating_sub(seconds))

@@ -17,7 +17,7 @@ pub enum OutboundBody {
     /// None, or one that is in memory.
     Whole(Bytes),
     /// Streams as it comes, with its decoded length.
-    Plain(Upload),
+    Plain(Box<Upload>),
     /// Streams as signed chunks of our own, or with a trailer.
     Chunked(Box<Encoded>),
 }
@@ -39,7 +39,7 @@ impl Body for OutboundBody {
         match self.get_mut() {
             Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Self::Plain(upload) => Pin::new(upload).poll_frame(context),
+            Self::Plain(upload) => Pin::new(&mut **upload).poll_frame(context),
             Self::Chunked(encoded) => Pin::new(&mut **encoded).poll_frame(context),
         }
     }
@@ -64,7 +64,7 @@ impl Body for OutboundBody {
 /// A verified upload, encoded anew as aws-chunked under our own signature.
 #[derive(Debug)]
 pub struct Encoded {
-    upload: Upload,
+    upload: Box<Upload>,
     encoder: Option<ChunkedEncoder>,
     ready: std::collections::VecDeque<Bytes>,
     pieces: Vec<Bytes>,
@@ -73,7 +73,7 @@ pub struct Encoded {
 
 impl Encoded {
     /// `length`: of the whole encoded body.
-    pub fn new(upload: Upload, encoder: ChunkedEncoder, length: u64) -> Self {
+    pub fn new(upload: Box<Upload>, encoder: ChunkedEncoder, length: u64) -> Self {
         Self {
             upload,
             encoder: Some(encoder),
@@ -107,7 +107,7 @@ impl Body for Encoded {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
             let Some(encoder) = &mut this.encoder else { return Poll::Ready(None) };
-            match ready!(Pin::new(&mut this.upload).poll_frame(context)) {
+            match ready!(Pin::new(&mut *this.upload).poll_frame(context)) {
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         encoder.push(data, &mut this.pieces);

@@ -63,7 +63,7 @@ pub enum Outgoing {
     },
     /// An object, proven while it streams.
     Object {
-        upload: Upload,
+        upload: Box<Upload>,
         /// What the client said of it.
         declared: PayloadHash,
         /// The checksum that its trailer will bring.

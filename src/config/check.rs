@@ -32,7 +32,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let account = account.or_else(|| AccountId::parse("000000000000"));
     let keyring = keyring(&sts_table);
     let sts = sts_settings(sts_table);
-    let max_duration = sts.as_ref().map_or(Duration::MAX, |sts| sts.max_duration);
+    let max_duration = sts.max_duration;
     let policies = people::policies(&root);
     let directory = people::directory(&root, &policies, max_duration, backend.as_ref());
     let limits = limits(root.table("limits"));
@@ -42,7 +42,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         listen: listen?,
         admin: admin?,
         backend: backend?,
-        sts: sts?,
+        sts,
         keyring: keyring?,
         principals: Principals { account: account?, directory: directory?, policies: policies.registry },
         limits,
@@ -56,7 +56,7 @@ fn listen(table: Table<'_>) -> Option<Listen> {
     for Placed { value, line } in table.strings("hosts") {
         match values::host(&value) {
             Ok(host) if hosts.contains(&host) => {
-                table.problem(line, "hosts", format!("`{host}` is there twice"))
+                table.problem(line, "hosts", format!("`{host}` is there twice"));
             }
             Ok(host) => {
                 let within = |inner: &str, outer: &str| {
@@ -190,7 +190,7 @@ fn keyring(table: &Table<'_>) -> Option<Keyring> {
 /// AWS's: no session lives longer.
 const LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 
-fn sts_settings(table: Table<'_>) -> Option<sts::Settings> {
+fn sts_settings(table: Table<'_>) -> sts::Settings {
     let region = table.string("region").map_or_else(|| "us-east-1".to_owned(), |region| region.value);
     let duration = |name: &str, default: u64| {
         table.parsed(name, values::seconds).unwrap_or(Duration::from_secs(default))
@@ -210,14 +210,14 @@ fn sts_settings(table: Table<'_>) -> Option<sts::Settings> {
         table.problem(table.line(), "max_skew", "must be 15m at the most: a signature is good for that long");
     }
     table.finish();
-    Some(sts::Settings {
+    sts::Settings {
         region,
         default_duration,
         min_duration,
         max_duration,
         ignore_unknown_role_arn,
         max_skew,
-    })
+    }
 }
 
 fn limits(table: Table<'_>) -> Limits {

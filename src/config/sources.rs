@@ -48,11 +48,8 @@ impl Sources<'_> {
     pub(super) fn secret_file(&self, name: &str) -> Result<String, String> {
         let text = String::from_utf8(self.file(name, true)?)
             .map_err(|_| format!("{} is not text", self.path(name).display()))?;
-        Ok(text
-            .strip_suffix('\n')
-            .map(|text| text.strip_suffix('\r').unwrap_or(text))
-            .unwrap_or(&text)
-            .to_owned())
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
     }
 
     pub(super) fn variable(&self, name: &str) -> Result<String, String> {

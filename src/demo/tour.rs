@@ -151,11 +151,11 @@ async fn expire(steps: &mut Steps, client: &DemoClient, alice: &Keys) -> anyhow:
         &format!("sts:AssumeRole DurationSeconds={seconds}, then GET {OBJECT} twice"),
     );
     let short = assume(client, alice, seconds).await?;
-    let alive = client.s3(&short, "GET", OBJECT, "").await?;
+    let before = client.s3(&short, "GET", OBJECT, "").await?;
     tokio::time::sleep(SHORT + Duration::from_secs(1)).await;
     let dead = client.s3(&short, "GET", OBJECT, "").await?;
-    if !alive.status.is_success() {
-        steps.refused(&alive, 200, "");
+    if !before.status.is_success() {
+        steps.refused(&before, 200, "");
     }
     steps.refused(&dead, 400, "ExpiredToken");
     Ok(())

@@ -76,7 +76,7 @@ impl Gateway {
         let key = final_key(&fields, file.file_name())?;
         let target = Target::of(bucket, Some(&key), self.settings.profile)?;
         record.target(&target);
-        signed.policy().check(&fields, bucket, &key, now).map_err(of_policy)?;
+        signed.policy().check(&fields, bucket, &key, now).map_err(|problem| of_policy(&problem))?;
         let headers = headers_of(&fields)?;
         let subject = Subject {
             principal: caller.principal(),
@@ -126,7 +126,7 @@ async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field
         }
         let value = field.bytes().await.map_err(of_multipart)?;
         let value = String::from_utf8(value.to_vec()).map_err(|_| malformed("A field is not text."))?;
-        fields.push(&name, value).map_err(of_policy)?;
+        fields.push(&name, value).map_err(|problem| of_policy(&problem))?;
     }
     Err(malformed("The form has too many fields."))
 }
@@ -290,11 +290,11 @@ async fn within<T>(stall: Duration, step: impl Future<Output = Result<T, S3Error
 fn of_form(error: FormError) -> S3Error {
     match error {
         FormError::Signature(error) => error.into(),
-        FormError::Policy(problem) => of_policy(problem),
+        FormError::Policy(problem) => of_policy(&problem),
     }
 }
 
-fn of_policy(problem: PolicyProblem) -> S3Error {
+fn of_policy(problem: &PolicyProblem) -> S3Error {
     let code = match problem {
         PolicyProblem::RepeatedField(_) => ErrorCode::InvalidArgument,
         PolicyProblem::Malformed(_) => ErrorCode::InvalidPolicyDocument,

@@ -139,7 +139,7 @@ impl RequestBody<'_> {
             let outgoing = Outgoing::EmptyObject { trailer: collected.trailer };
             return Ok(Prepared { outgoing, progress, verdict: None, length });
         }
-        let outgoing = Outgoing::Object { upload, declared: payload, trailer: announced };
+        let outgoing = Outgoing::Object { upload: Box::new(upload), declared: payload, trailer: announced };
         Ok(Prepared { outgoing, progress, verdict: Some(verdict), length })
     }
 

@@ -34,7 +34,7 @@ impl PolicyRegistry {
     /// The policies of these names. A name that is not there gives `None` for all: half a set of policies could lack its
     /// denials.
     pub fn resolve(&self, names: &[String]) -> Option<PolicySet> {
-        let named = names.iter().map(|name| Some((Arc::from(name.as_str()), self.0.get(name)?.clone())));
-        Some(PolicySet::new(named.collect::<Option<Vec<_>>>()?))
+        let found = names.iter().map(|name| Some((Arc::from(name.as_str()), self.0.get(name)?.clone())));
+        Some(PolicySet::new(found.collect::<Option<Vec<_>>>()?))
     }
 }

@@ -43,10 +43,10 @@ impl Statement {
                 "Effect" => effect = Some(read_effect(value, &at)?),
                 "Action" => set_once(&mut actions, Selector::Any(read_actions(value, &at)?), &at, "Action")?,
                 "NotAction" => {
-                    set_once(&mut actions, Selector::NoneOf(read_actions(value, &at)?), &at, "Action")?
+                    set_once(&mut actions, Selector::NoneOf(read_actions(value, &at)?), &at, "Action")?;
                 }
                 "Resource" => {
-                    set_once(&mut resources, Selector::Any(read_resources(value, &at)?), &at, "Resource")?
+                    set_once(&mut resources, Selector::Any(read_resources(value, &at)?), &at, "Resource")?;
                 }
                 "NotResource" => {
                     set_once(&mut resources, Selector::NoneOf(read_resources(value, &at)?), &at, "Resource")?;

@@ -37,10 +37,10 @@ pub struct Directory {
 
 impl Directory {
     pub fn new(users: Vec<User>, roles: Vec<Role>) -> Self {
-        let mut directory = Self::default();
-        directory.users = users.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect();
-        directory.roles = roles.into_iter().map(|role| (role.name.clone(), Arc::new(role))).collect();
-        directory
+        Self {
+            users: users.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect(),
+            roles: roles.into_iter().map(|role| (role.name.clone(), Arc::new(role))).collect(),
+        }
     }
 
     pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {

@@ -161,7 +161,9 @@ mod tests {
 
     fn of(algorithm: Algorithm, pieces: &[&[u8]]) -> String {
         let mut hasher = Hasher::new(algorithm);
-        pieces.iter().for_each(|piece| hasher.update(piece));
+        for piece in pieces {
+            hasher.update(piece);
+        }
         hasher.encode()
     }
 

@@ -38,6 +38,7 @@ impl Group {
     pub const LISTED_ATTRIBUTES: Self = Self(1 << 18);
     pub const BUCKET_POLICY: Self = Self(1 << 19);
 
+    #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

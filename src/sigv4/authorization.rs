@@ -2,7 +2,7 @@
 
 use super::{error::Error, key::CredentialScope};
 
-/// The only algorithm: SigV4A and SigV2 are not supported.
+/// The only algorithm: `SigV4A` and `SigV2` are not supported.
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// The three components, borrowed from the header or the query.

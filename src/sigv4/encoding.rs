@@ -10,6 +10,9 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(
 /// As a component, but a path keeps its slashes.
 const PATH: &AsciiSet = &COMPONENT.remove(b'/');
 
+/// The pairs of a query, decoded.
+pub type Pairs<'r> = Vec<(Cow<'r, str>, Cow<'r, str>)>;
+
 /// Why a URI cannot be read in exactly one way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum EncodingError {
@@ -33,7 +36,7 @@ pub fn decode_path(raw: &str) -> Result<Cow<'_, str>, EncodingError> {
 
 /// Decodes a query into its pairs, strictly, in the order sent. `k` is `k=`; `+` is a space, as AWS and every S3 server
 /// that parses forms read it.
-pub fn decode_query(raw: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, EncodingError> {
+pub fn decode_query(raw: &str) -> Result<Pairs<'_>, EncodingError> {
     raw.split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| {

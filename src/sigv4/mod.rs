@@ -24,7 +24,7 @@ mod tests;
 pub use self::{
     chunked::{ChunkError, ChunkSigner, ChunkedDecoder, ChunkedEncoder, Trailers},
     claim::Claim,
-    encoding::{EncodingError, decode_path, decode_query, encode_component, encode_path},
+    encoding::{EncodingError, Pairs, decode_path, decode_query, encode_component, encode_path},
     error::{Error, Mismatch},
     key::{CredentialScope, SigningKey},
     outbound::{OutboundHead, SignedOutbound, sign},

@@ -335,7 +335,7 @@ mod tests {
         let extra = policy.check(&fields(&[("x-amz-meta-a", "1")]), "b", "user/k", NOW);
         assert_eq!(extra, Err(PolicyProblem::ExtraField("x-amz-meta-a".into())));
         for place in [r#"{"bucket":"b"}"#, r#"{"key":"user/k"}"#] {
-            let unplaced = super::PostPolicy::parse(
+            let unplaced = PostPolicy::parse(
                 &STANDARD
                     .encode(format!(r#"{{"expiration":"2026-11-23T12:00:01Z","conditions":[{place}]}}"#)),
             )

@@ -1,9 +1,10 @@
 //! Presigned URLs: the `X-Amz-*` parameters of the query.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use super::{
     authorization::{ALGORITHM, Authorization, check_signed_headers, parse_credential},
+    encoding::Pairs,
     error::Error,
 };
 
@@ -21,9 +22,6 @@ const NAMES: [&str; 8] = [
     "X-Amz-Security-Token",
     "X-Amz-Content-Sha256",
 ];
-
-/// The pairs of a query.
-pub(super) type Pairs<'r> = Vec<(Cow<'r, str>, Cow<'r, str>)>;
 
 /// Whether any parameter authenticates, in whatever spelling.
 pub(super) fn is_presigned(pairs: &Pairs<'_>) -> bool {

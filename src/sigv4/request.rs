@@ -10,12 +10,12 @@ use super::{
     canonical::{Canonical, canonical_query, sha256_hex, string_to_sign},
     chunked::ChunkSigner,
     claim::Claim,
-    encoding::{decode_path, decode_query, encode_path},
+    encoding::{Pairs, decode_path, decode_query, encode_path},
     error::{Error, Mismatch},
     head::{check_coverage, request_time, singleton},
     key::{CredentialScope, SigningKey},
     payload::{PayloadHash, parse_lower_hex},
-    presigned::{Pairs, PresignedQuery, authenticates, is_presigned, signed_pairs},
+    presigned::{PresignedQuery, authenticates, is_presigned, signed_pairs},
 };
 use crate::clock::Timestamp;
 

@@ -110,19 +110,19 @@ impl Service {
             if self.settings.ignore_unknown_role_arn {
                 return Ok(None);
             }
-            return Err(not_authorized(principals.account.user(&user.name), text));
+            return Err(not_authorized(&principals.account.user(&user.name), text));
         };
         // The same answer whether the role is not there or may not be had: nobody learns which roles there are.
         let external_id_fits =
             role.external_id.as_deref().is_none_or(|wanted| parameters.value("ExternalId") == Some(wanted));
         if !user.roles.contains(&role.name) || !external_id_fits {
-            return Err(not_authorized(principals.account.user(&user.name), text));
+            return Err(not_authorized(&principals.account.user(&user.name), text));
         }
         Ok(Some(role.clone()))
     }
 }
 
-fn not_authorized(user: String, role: &str) -> StsError {
+fn not_authorized(user: &str, role: &str) -> StsError {
     StsError::sender(
         ErrorCode::AccessDenied,
         format!("User: {user} is not authorized to perform: sts:AssumeRole on resource: {role}"),

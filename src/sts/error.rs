@@ -120,7 +120,7 @@ impl StsError {
         super::xml::error(self, request_id)
     }
 
-    pub(super) fn caused_by(mut self, cause: impl ToString) -> Self {
+    pub(super) fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
     }

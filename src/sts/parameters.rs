@@ -8,7 +8,7 @@ use super::{
     Request,
     error::{ErrorCode, StsError},
 };
-use crate::sigv4::decode_query;
+use crate::sigv4::{Pairs, decode_query};
 
 /// Each name once.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Parameters {
             .headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| is_form(value));
+            .is_some_and(is_form);
         if !is_form {
             return Err(StsError::sender(
                 ErrorCode::InvalidParameterValue,
@@ -46,7 +46,7 @@ impl Parameters {
         Self::unique(decode(body)?)
     }
 
-    fn unique(pairs: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Result<Self, StsError> {
+    fn unique(pairs: Pairs<'_>) -> Result<Self, StsError> {
         let mut names = std::collections::HashSet::new();
         for (name, _) in &pairs {
             if !names.insert(name.as_ref()) {
@@ -95,12 +95,12 @@ pub(crate) fn is_form(content_type: &str) -> bool {
     essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-fn decode(text: &str) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, StsError> {
+fn decode(text: &str) -> Result<Pairs<'_>, StsError> {
     // A session policy may be written over several lines, so line breaks are taken here, unlike in S3's queries.
     decode_form(text).ok_or_else(malformed)
 }
 
-fn decode_form(text: &str) -> Option<Vec<(Cow<'_, str>, Cow<'_, str>)>> {
+fn decode_form(text: &str) -> Option<Pairs<'_>> {
     if let Ok(pairs) = decode_query(text) {
         return Some(pairs);
     }

@@ -62,7 +62,7 @@ async fn main() -> anyhow::Result<()> {
         .send()
         .await?;
     ensure!(read(&s3, &bucket, "rust/copy").await? == b"hello", "rust/copy");
-    let presigning = PresigningConfig::expires_in(Duration::from_secs(60))?;
+    let presigning = PresigningConfig::expires_in(Duration::from_mins(1))?;
     let link = s3.get_object().bucket(&bucket).key("rust/copy").presigned(presigning).await?;
     ensure!(link.uri().contains("X-Amz-Signature="), "no presigned URL");
 

@@ -33,7 +33,7 @@ async fn a_head_that_does_not_come_is_not_waited_for() {
     let trickle = TcpStream::connect(gateway.address()).await.unwrap();
     let (reader, mut writer) = trickle.into_split();
     let dripping = tokio::spawn(async move {
-        for byte in b"GET /bucket/key HTTP/1.1\r\nhost: h\r\nx-header-that-is-long: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".iter() {
+        for byte in b"GET /bucket/key HTTP/1.1\r\nhost: h\r\nx-header-that-is-long: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" {
             if writer.write_all(&[*byte]).await.is_err() {
                 return;
             }

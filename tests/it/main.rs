@@ -3,7 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::missing_panics_doc,
+    clippy::format_push_string,
     unreachable_pub,
     reason = "a test that cannot go on fails"
 )]

@@ -155,7 +155,7 @@ async fn a_url_ends_when_it_says_and_does_not_begin_early() {
     gateway.backend().forget();
     gateway.advance(1);
     url.send(gateway.address()).await.is_error(403, "AccessDenied");
-    let ahead = gateway.now().plus(std::time::Duration::from_secs(16 * 60));
+    let ahead = gateway.now().plus(std::time::Duration::from_mins(16));
     get()
         .at(ahead)
         .presign(&keys, gateway.address(), "60")

@@ -143,7 +143,7 @@ fn named_tests(document: &str) -> Vec<(String, String)> {
     for (index, piece) in document.split('`').enumerate() {
         if index % 2 == 1
             && let Some((file, name)) = piece.split_once("::")
-            && (file.ends_with(".rs") || file.ends_with(".py"))
+            && Path::new(file).extension().is_some_and(|extension| extension == "rs" || extension == "py")
         {
             named.push((file.to_owned(), name.rsplit("::").next().unwrap_or(name).to_owned()));
         }

@@ -38,7 +38,7 @@ impl ChunkedEncoder {
         let overhead = |size: u64| hex_digits(size) + extension + 2 * LINE_BREAK as u64;
         let full = CHUNK as u64;
         let mut length = (decoded / full) * (overhead(full) + full);
-        if decoded % full > 0 {
+        if !decoded.is_multiple_of(full) {
             length += overhead(decoded % full) + decoded % full;
         }
         // The last chunk has no data, and an empty line in its place.

@@ -114,7 +114,7 @@ fn an_empty_body_is_one_chunk_of_nothing() {
 
 #[test]
 fn a_wrong_signature_of_any_chunk_is_refused() {
-    let body = encode(&PayloadHash::SignedChunks, &[7; 150_000], None);
+    let body = encode(&PayloadHash::SignedChunks, &vec![7; 150_000], None);
     let heads: Vec<usize> = body
         .windows(16)
         .enumerate()
@@ -246,12 +246,12 @@ proptest! {
     #[test]
     fn no_flipped_byte_of_a_signed_body_changes_the_data(at in 0_usize..20_500, bit in 0_u8..8) {
         let payload = PayloadHash::SignedChunks;
-        let mut body = encode(&payload, &[7; 20_000], None);
+        let mut body = encode(&payload, &vec![7; 20_000], None);
         let at = at % body.len();
         body[at] ^= 1 << bit;
         // The case of a size's hexadecimal digits means nothing.
         if let Ok(decoded) = decode(&payload, &body, 20_000) {
-            prop_assert!(decoded == [7; 20_000], "byte {at}");
+            prop_assert!(decoded == vec![7; 20_000], "byte {at}");
         }
     }
 }

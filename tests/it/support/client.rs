@@ -347,7 +347,7 @@ pub async fn raw_bytes(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     });
     let mut answer = Vec::new();
     let reading = async {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         while let Ok(read) = reader.read(&mut buffer).await {
             if read == 0 {
                 break;

@@ -68,13 +68,6 @@ impl Builder {
         self
     }
 
-    /// Lines within `[backend]`.
-    pub fn backend(mut self, lines: &str) -> Self {
-        self.backend.push_str(lines);
-        self.backend.push('\n');
-        self
-    }
-
     /// Without TLS and without `trust_link`.
     pub fn untrusted_link(mut self) -> Self {
         self.backend.clear();
@@ -101,7 +94,7 @@ impl Builder {
     }
 
     pub fn sealing_keys(mut self, keys: &str) -> Self {
-        self.sealing_keys = keys.to_owned();
+        keys.clone_into(&mut self.sealing_keys);
         self
     }
 
@@ -181,10 +174,6 @@ impl Gateway {
         &self.backend
     }
 
-    pub fn clock(&self) -> &ManualClock {
-        &self.clock
-    }
-
     pub fn now(&self) -> Timestamp {
         use daypass::clock::Clock as _;
         self.clock.now()
@@ -194,10 +183,12 @@ impl Gateway {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
+    #[expect(clippy::unused_self, reason = "she is a user of this gateway")]
     pub fn alice(&self) -> Keys {
         Keys::long_term("ALICEACCESSKEY000001", "alice-secret-alice-secret")
     }
 
+    #[expect(clippy::unused_self, reason = "he is a user of this gateway")]
     pub fn bob(&self) -> Keys {
         Keys::long_term("BOBSACCESSKEY0000001", "bobs-secret-bobs-secret")
     }

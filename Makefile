@@ -1,0 +1,51 @@
+# `make` or `make help` lists what there is.
+PYTHON := .cache/venv/bin/python
+
+.PHONY: help demo test check unit clients bench bench-long memory fuzz setup clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: ## see it work: an embedded storage, real STS, verified requests
+	cargo run --release -- demo
+
+setup: ## install what the tests need and what is missing
+	scripts/setup
+
+test: setup check unit clients ## everything: installs what is missing, lints, tests, real clients against real storages, the demo
+	@echo "make test: all passed"
+
+check: ## format, lints, documentation
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+
+unit: ## what needs no other program
+	cargo test --workspace --all-targets
+
+clients: ## real clients against real storages; the demo
+	cargo build --workspace --bins --examples
+	target/debug/daypass demo --once
+	$(PYTHON) tests/clients/restart.py
+	$(PYTHON) tests/clients/no_object.py
+	$(PYTHON) tests/clients/signer.py
+	$(PYTHON) tests/clients/run.py
+
+bench: ## CPU per request beside nginx and versitygw, as ratios of one run
+	cargo build --release --bins --examples
+	$(PYTHON) benches/compare.py
+
+bench-long: ## the same, ten rounds
+	cargo build --release --bins --examples
+	$(PYTHON) benches/compare.py --rounds 10
+
+memory: ## 5 GiB up and down and 1,000 transfers at once, with the memory they take
+	cargo build --release --bins --examples
+	$(PYTHON) benches/memory.py
+
+fuzz: ## property tests with a hundred times as many cases
+	PROPTEST_CASES=1000000 cargo test --release --lib -- sigv4:: iam::
+
+clean: ## remove what was built and installed
+	cargo clean
+	rm -rf .cache
