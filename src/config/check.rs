@@ -210,14 +210,7 @@ fn sts_settings(table: Table<'_>) -> sts::Settings {
         table.problem(table.line(), "max_skew", "must be 15m at the most: a signature is good for that long");
     }
     table.finish();
-    sts::Settings {
-        region,
-        default_duration,
-        min_duration,
-        max_duration,
-        ignore_unknown_role_arn,
-        max_skew,
-    }
+    sts::Settings { region, default_duration, min_duration, max_duration, ignore_unknown_role_arn, max_skew }
 }
 
 fn limits(table: Table<'_>) -> Limits {

@@ -24,12 +24,8 @@ impl Parameters {
         if request.body.is_empty() {
             return Self::unique(query);
         }
-        let is_form = request
-            .head
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(is_form);
+        let is_form =
+            request.head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(is_form);
         if !is_form {
             return Err(StsError::sender(
                 ErrorCode::InvalidParameterValue,

@@ -20,3 +20,4 @@ mod presigned_urls;
 mod structure;
 mod sts;
 mod support;
+mod vectors;
