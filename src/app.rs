@@ -1,9 +1,9 @@
 //! The composition root: from a configuration to a running gateway.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread};
 
-use anyhow::Context;
-use http::Request;
+use anyhow::{Context, anyhow};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::{
     net::TcpListener,
@@ -17,20 +17,18 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     credentials::SessionStore,
-    gateway::{self, Gateway, admin},
+    gateway::{self, Gateway, ReplyBody, admin},
     s3::PublicHosts,
     server::{self, Drained, Peer},
     sts,
 };
 
-/// A gateway that answers.
+/// A gateway that answers, within the runtime that started it.
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    admin_address: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
-    admin: Option<JoinHandle<Drained>>,
 }
 
 impl Running {
@@ -39,85 +37,143 @@ impl Running {
         self.address
     }
 
-    /// Where health is answered, if anywhere.
-    pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin_address
-    }
-
     /// Takes no new connections, lets what is under way finish within `limits.drain_timeout`.
     pub async fn shutdown(self) -> Drained {
-        // The receivers live as long as the server runs.
+        // The receiver lives as long as the server runs.
         let _ = self.stop.send(true);
-        let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
-        if let Some(admin) = self.admin {
-            admin.abort();
-        }
-        drained
+        self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 })
     }
 }
 
 /// Builds everything that a configuration describes without opening a listener or contacting anything.
 pub fn check(config: &Config) -> anyhow::Result<()> {
     server_settings(config)?;
-    Backend::new(backend_settings(&config.backend)).context("backend.ca_file")?;
+    backend(config)?;
     Ok(())
 }
 
-/// Starts a gateway.
+/// Starts a gateway within the runtime of the caller.
 #[expect(clippy::unused_async, reason = "it must be called within a runtime")]
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let settings = Arc::new(server_settings(&config)?);
-    let listener = server::listen(config.listen.address)
-        .with_context(|| format!("listen.address: {} cannot be opened", config.listen.address))?;
-    let admin_listener = match &config.admin {
-        None => None,
-        Some(admin) => Some(
-            server::listen(admin.address)
-                .with_context(|| format!("admin.address: {} cannot be opened", admin.address))?,
-        ),
-    };
-    let (address, admin_address) = (listener.local_addr()?, local_address(admin_listener.as_ref())?);
-    let gateway = Arc::new(gateway(config, clock)?);
-
+    let listener = listen(config.listen.address, false)?;
+    let address = listener.local_addr()?;
+    let backend = backend(&config)?;
+    let gateway = Gateway::new(Arc::new(shared(config, clock)?), backend);
     let (stop, stopped) = watch::channel(false);
-    let handler = move |request: Request<Incoming>, peer: Peer| {
-        let gateway = gateway.clone();
-        async move { gateway.answer(request, peer).await }
-    };
-    let serving = tokio::spawn(server::serve(listener, settings, handler, stopped.clone()));
-    let admin = admin_listener.map(|listener| {
-        let health = admin::Health::new(stopped.clone());
-        let handler = move |request: Request<Incoming>, _: Peer| {
-            let health = health.clone();
-            async move { health.answer(&request) }
-        };
-        tokio::spawn(server::serve(listener, Arc::default(), handler, stopped))
-    });
-    Ok(Running { address, admin_address, stop, serving, admin })
+    let serving =
+        tokio::spawn(server::serve(TcpListener::from_std(listener)?, settings, handler(gateway), stopped));
+    Ok(Running { address, stop, serving })
 }
 
-/// Runs a gateway until the system asks it to stop.
-pub async fn serve(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let backend = config.backend.endpoint.authority.clone();
-    let running = start(config, clock).await?;
-    tracing::info!(address = %running.address(), backend, version = env!("CARGO_PKG_VERSION"), "serving");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
+/// to the backend, so that a request stays on its core from the first byte to the last.
+pub fn serve(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    let settings = Arc::new(server_settings(&config)?);
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let (address, listeners) = listen_for(workers, config.listen.address)?;
+    let backends = (0..workers).map(|_| backend(&config)).collect::<Result<Vec<_>, _>>()?;
+    let admin = config.admin.as_ref().map(|admin| admin.address);
+    let endpoint = config.backend.endpoint.authority.clone();
+    let shared = Arc::new(shared(config, clock)?);
+    let (stop, stopped) = watch::channel(false);
+
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .zip(backends)
+        .map(|(listener, backend)| {
+            let (settings, stopped) = (settings.clone(), stopped.clone());
+            let gateway = Gateway::new(shared.clone(), backend);
+            let run = move || -> anyhow::Result<Drained> {
+                current_thread()?.block_on(async {
+                    let listener = TcpListener::from_std(listener)?;
+                    Ok(server::serve(listener, settings, handler(gateway), stopped).await)
+                })
+            };
+            thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
+        })
+        .collect::<Result<_, _>>()?;
+    current_thread()?.block_on(async {
+        let admin = admin.map(|address| start_admin(address, stopped)).transpose()?;
+        tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
+        until_told_to_stop().await?;
+        drop(admin);
+        anyhow::Ok(())
+    })?;
     tracing::info!("stopping: no new connections, requests under way finish");
-    let drained = running.shutdown().await;
-    if drained.cut > 0 {
-        tracing::warn!(cut = drained.cut, "connections were cut at the end of limits.drain_timeout");
+    let _ = stop.send(true);
+    let mut cut = 0;
+    for thread in threads {
+        let drained = thread.join().map_err(|_| anyhow!("a worker ended by a defect"))??;
+        cut += drained.cut;
+    }
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn gateway(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Gateway> {
-    let backend = Backend::new(backend_settings(&config.backend)).context("backend.ca_file")?;
+async fn until_told_to_stop() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime cannot start")
+}
+
+fn start_admin(address: SocketAddr, stopped: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<Drained>> {
+    let listener = server::listen(address, false)
+        .with_context(|| format!("admin.address: {address} cannot be opened"))?;
+    let health = admin::Health::new(stopped.clone());
+    let handler = move |request: Request<Incoming>, _: Peer| {
+        let health = health.clone();
+        async move { health.answer(&request) }
+    };
+    Ok(tokio::spawn(server::serve(TcpListener::from_std(listener)?, Arc::default(), handler, stopped)))
+}
+
+/// One listener for each worker, all at the same address.
+fn listen_for(
+    workers: usize,
+    address: SocketAddr,
+) -> anyhow::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    // A shared listener would open beside another gateway that is already there; this one does not.
+    drop(listen(address, false)?);
+    let first = listen(address, true)?;
+    let address = first.local_addr()?;
+    let others = (1..workers).map(|_| listen(address, true));
+    let listeners = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+    Ok((address, listeners))
+}
+
+fn listen(address: SocketAddr, shared: bool) -> anyhow::Result<std::net::TcpListener> {
+    server::listen(address, shared).with_context(|| format!("listen.address: {address} cannot be opened"))
+}
+
+fn handler(
+    gateway: Gateway,
+) -> impl Fn(Request<Incoming>, Peer) -> BoxFuture<Response<ReplyBody>> + Clone + Send + Sync + 'static {
+    let gateway = Arc::new(gateway);
+    move |request, peer| {
+        let gateway = gateway.clone();
+        Box::pin(async move { gateway.answer(request, peer).await })
+    }
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+fn backend(config: &Config) -> anyhow::Result<Backend> {
+    Backend::new(backend_settings(&config.backend)).context("backend.ca_file")
+}
+
+fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shared> {
     let sessions =
         Arc::new(SessionStore::new(config.keyring, Arc::new(config.principals), config.limits.session_cache));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
@@ -135,7 +191,7 @@ fn gateway(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Gateway> {
         stall_timeout: config.limits.stall_timeout,
     };
     let sts = sts::Service::new(config.sts, sessions.clone());
-    Gateway::new(settings, sessions, sts, backend, clock).context("the system gives no random numbers")
+    gateway::Shared::new(settings, sessions, sts, clock).context("the system gives no random numbers")
 }
 
 fn backend_settings(config: &config::Backend) -> backend::Settings {
@@ -181,8 +237,4 @@ fn server_settings(config: &Config) -> anyhow::Result<server::Settings> {
             max_headers: limits.max_headers,
         },
     })
-}
-
-fn local_address(listener: Option<&TcpListener>) -> std::io::Result<Option<SocketAddr>> {
-    listener.map(TcpListener::local_addr).transpose()
 }

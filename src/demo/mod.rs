@@ -30,7 +30,7 @@ struct Alice {
 
 /// Runs the tour, and unless `once`, stays up until Ctrl-C. `false`: a step did not go as it should.
 pub async fn run(once: bool) -> anyhow::Result<bool> {
-    telemetry::log::install(telemetry::log::Format::Text, telemetry::log::Level::Error);
+    let _lines = telemetry::log::install(telemetry::log::Format::Text, telemetry::log::Level::Error);
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let (root, root_secret) = credentials::generate_user_keys()?;
     let (access_key_id, secret) = credentials::generate_user_keys()?;

@@ -1,6 +1,6 @@
 //! The straight line from a request to its answer.
 //!
-//! [`Gateway::s3`] is the whole way of an S3 request; each step takes what only the step before it can make.
+//! `Gateway::s3` is the whole way of an S3 request; each step takes what only the step before it can make.
 
 pub mod admin;
 mod objects;
@@ -12,7 +12,7 @@ mod request_id;
 mod route;
 mod s3_errors;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
 use bytes::Bytes;
@@ -60,31 +60,50 @@ pub struct Settings {
     pub stall_timeout: Duration,
 }
 
-/// Answers requests.
+/// What all workers have in common.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Shared {
     settings: Settings,
     rules: Rules,
     sessions: Arc<SessionStore>,
     sts: sts::Service,
-    backend: Backend,
     clock: Arc<dyn Clock>,
     ids: RequestIds,
     slots: Arc<Semaphore>,
 }
 
-impl Gateway {
+impl Shared {
     pub fn new(
         settings: Settings,
         sessions: Arc<SessionStore>,
         sts: sts::Service,
-        backend: Backend,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let rules = Rules { regions: settings.regions.clone(), service: "s3", max_skew: settings.max_skew };
         let ids = RequestIds::seeded(&SystemRandom::new())?;
         let slots = Arc::new(Semaphore::new(settings.max_requests));
-        Ok(Self { settings, rules, sessions, sts, backend, clock, ids, slots })
+        Ok(Self { settings, rules, sessions, sts, clock, ids, slots })
+    }
+}
+
+/// Answers requests. Each worker has one, with its own pool to the backend.
+#[derive(Debug)]
+pub struct Gateway {
+    shared: Arc<Shared>,
+    backend: Backend,
+}
+
+impl Deref for Gateway {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Gateway {
+    pub fn new(shared: Arc<Shared>, backend: Backend) -> Self {
+        Self { shared, backend }
     }
 
     /// Answers one request; whatever goes wrong becomes an answer.
@@ -125,8 +144,11 @@ impl Gateway {
         };
         let place = self.settings.hosts.place(head.host)?;
         match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
-            Route::Sts => Ok(self.sts(parts, head, body, record).await),
-            Route::S3 if post_form::is_form(parts) => self.post_form(parts, head, &place, body, record).await,
+            // What is rare does not make the future of every request larger.
+            Route::Sts => Ok(Box::pin(self.sts(parts, head, body, record)).await),
+            Route::S3 if post_form::is_form(parts) => {
+                Box::pin(self.post_form(parts, head, &place, body, record)).await
+            }
             Route::S3 => self.s3(parts, head, &place, body, record).await,
         }
     }
@@ -160,7 +182,7 @@ impl Gateway {
             BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
         let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
-            return self.multi_delete(call, body, subject, now, record).await;
+            return Box::pin(self.multi_delete(call, body, subject, now, record)).await;
         }
         let permit = authorize(call, &headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;

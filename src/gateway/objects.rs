@@ -66,7 +66,7 @@ impl Gateway {
             return self.without_body(parts.status, &parts.headers);
         }
         if !parts.status.is_success() {
-            return self.refused_by_backend(spec, parts.status, body, record).await;
+            return Box::pin(self.refused_by_backend(spec, parts.status, body, record)).await;
         }
         let filter = carries_owners(spec).then(|| OwnerFilter::new(self.shown_owner()));
         let filtered = filter.is_some();
@@ -81,7 +81,7 @@ impl Gateway {
             }
         }
         if spec.name == "CreateBucket"
-            && let Some(location) = record.bucket_location()
+            && let Ok(location) = HeaderValue::from_str(&record.resource())
         {
             response.headers_mut().insert(header::LOCATION, location);
         }
@@ -185,9 +185,4 @@ impl Gateway {
 fn carries_owners(spec: &Spec) -> bool {
     spec.method != Verb::Head
         && !matches!(spec.name, "GetObject" | "GetObjectTorrent" | "SelectObjectContent")
-}
-
-/// `Location` of a new bucket.
-pub(super) fn location_of(bucket: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("/{bucket}")).ok()
 }

@@ -2,10 +2,10 @@
 
 use std::{fmt, net::IpAddr, time::Instant};
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{objects::location_of, request_id::RequestId};
+use super::request_id::RequestId;
 use crate::s3::Target;
 
 /// Gathers what the log line says; the line is written when this value goes.
@@ -102,10 +102,6 @@ impl Record {
         } else {
             format!("/{}/{}", self.bucket, self.key)
         }
-    }
-
-    pub(super) fn bucket_location(&self) -> Option<HeaderValue> {
-        location_of(&self.bucket)
     }
 
     pub(super) fn backend_code(&mut self, code: &str) {

@@ -69,11 +69,11 @@ impl RequestBody<'_> {
                 Ok(Prepared { outgoing: Outgoing::Nothing, progress, verdict: None, length: 0 })
             }
             BodyKind::Document(limit) => {
-                let document = self.document(limit, spec.checks_body).await?;
+                let document = Box::pin(self.document(limit, spec.checks_body)).await?;
                 let length = document.len() as u64;
                 Ok(Prepared { outgoing: Outgoing::Document(document), progress, verdict: None, length })
             }
-            BodyKind::Object => self.object(progress).await,
+            BodyKind::Object => Box::pin(self.object(progress)).await,
         }
     }
 

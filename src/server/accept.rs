@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     error::Error,
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -35,14 +35,15 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// Opens a listener.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+/// Opens a listener. `shared`: others of this process listen there too, and the system spreads connections over them.
+pub fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 /// Serves until `stop` turns true, then lets what is under way finish.

@@ -40,7 +40,8 @@ async fn answer(request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>>
 }
 
 fn start(settings: Settings) -> Server {
-    let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener =
+        tokio::net::TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
     let serving = tokio::spawn(serve(listener, Arc::new(settings), answer, stopped));

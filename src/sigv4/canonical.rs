@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use aws_lc_rs::digest;
 use http::HeaderMap;
 
-use super::{authorization::ALGORITHM, encoding::encode_component, key::CredentialScope};
+use super::{authorization::ALGORITHM, encoding::encode_component, key::CredentialScope, payload::lower_hex};
 
 /// What the signature covers, already in canonical parts.
 #[derive(Debug)]
@@ -98,5 +98,7 @@ pub(super) fn string_to_sign(amz_date: &str, scope: CredentialScope<'_>, canonic
 }
 
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    lower_hex(&hash)
 }

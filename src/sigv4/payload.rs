@@ -31,7 +31,7 @@ impl PayloadHash {
 
     pub fn as_str(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
-            Self::Sha256(hash) => return Cow::Owned(hex::encode(hash)),
+            Self::Sha256(hash) => return Cow::Owned(lower_hex(hash)),
             Self::Unsigned => "UNSIGNED-PAYLOAD",
             Self::SignedChunks => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
             Self::SignedChunksTrailer => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
@@ -59,6 +59,14 @@ impl fmt::Display for PayloadHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.as_str())
     }
+}
+
+/// As 64 lower-case hexadecimal digits. `hex::encode` goes character by character, which shows in a profile.
+pub(super) fn lower_hex(bytes: &[u8; 32]) -> String {
+    let mut digits = [0; 64];
+    // Twice 32 is 64.
+    let _ = hex::encode_to_slice(bytes, &mut digits);
+    std::str::from_utf8(&digits).unwrap_or_default().to_owned()
 }
 
 /// Reads 64 lower-case hexadecimal digits, the only spelling of a signature or a payload hash.

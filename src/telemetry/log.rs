@@ -4,6 +4,8 @@ use std::{fmt, io, str::FromStr};
 
 use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
 
+use super::lines::{self, Lines};
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -51,15 +53,17 @@ impl FromStr for Level {
     }
 }
 
-/// Sends log lines to standard error from now on. A second call leaves the first in place.
-pub fn install(format: Format, level: Level) {
+/// Sends log lines to standard error from now on, by a thread of its own so that no request waits for them. A second call
+/// leaves the first in place.
+pub fn install(format: Format, level: Level) -> Lines {
     let others = if matches!(level, Level::Error | Level::Warn) { level } else { Level::Warn };
     let filter = EnvFilter::new(format!("{others},daypass={level}"));
+    let (writer, guard) = lines::start(io::stderr());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_span_events(FmtSpan::NONE)
         .with_target(false)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     let installed = match format {
         Format::Text => lines.with_ansi(false).try_init(),
         Format::Json => lines.json().flatten_event(true).try_init(),
@@ -67,4 +71,5 @@ pub fn install(format: Format, level: Level) {
     if installed.is_err() {
         tracing::debug!("a log subscriber is already installed");
     }
+    guard
 }

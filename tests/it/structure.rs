@@ -208,3 +208,46 @@ fn the_links_within_the_documents_lead_somewhere() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
 }
+
+#[test]
+fn the_errors_are_all_in_their_document() {
+    let document = fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let (s3, sts) = document.split_once("## STS").unwrap();
+    for code in daypass::s3::ErrorCode::ALL {
+        assert!(
+            s3.contains(&format!("| `{}` | {} |", code.as_str(), code.status().as_u16())),
+            "{}",
+            code.as_str()
+        );
+    }
+    for code in daypass::sts::ErrorCode::ALL {
+        assert!(
+            sts.contains(&format!("| `{}` | {} |", code.as_str(), code.status().as_u16())),
+            "{}",
+            code.as_str()
+        );
+    }
+}
+
+#[test]
+fn about_a_hundred_and_ten_operations_are_known_each_with_its_action() {
+    let specs: Vec<_> = daypass::s3::operation::all().collect();
+    assert!(specs.len() >= 105, "{}", specs.len());
+    for spec in specs {
+        assert!(!spec.actions.is_empty(), "{}", spec.name);
+        assert!(spec.actions.iter().all(|action| action.contains(':')), "{}", spec.name);
+    }
+}
+
+#[test]
+fn the_compose_example_is_a_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("secrets")).unwrap();
+    let keys = folder.path().join("secrets/sealing.keys");
+    fs::write(&keys, crate::support::SEALING_KEY).unwrap();
+    fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let file = folder.path().join("daypass.toml");
+    fs::copy(root().join("examples/compose/daypass.toml"), &file).unwrap();
+    let loaded = daypass::config::load(&file, &|name| Some(format!("value-of-{name}")));
+    assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+}
