@@ -327,7 +327,7 @@ def rclone(place):
     environment |= {"RCLONE_CONFIG_X_SESSION_TOKEN": token} if token else {}
     # Its own setting; the one of the AWS SDK below it contradicts.
     environment |= {"RCLONE_CA_CERT": str(place.certificates.ca), "AWS_CA_BUNDLE": ""} if place.certificates else {}
-    tool = lambda *arguments: place.run("rclone", "--retries", "1", *arguments, env=environment)
+    tool = lambda *arguments: place.run("rclone", "--retries", "1", "--low-level-retries", "1", *arguments, env=environment)
     tree = pathlib.Path(place.folder) / "rclone"
     (tree / "sub").mkdir(parents=True, exist_ok=True)
     (tree / "sub" / "odd + é.txt").write_text("odd")
