@@ -5,7 +5,7 @@ set -eu
 endpoint=${ENDPOINT:-http://127.0.0.1:9000}
 role=${ROLE_ARN:-arn:aws:iam::000000000000:role/analyst}
 bucket=${BUCKET:-reports}
-export AWS_REGION=us-east-1
+export AWS_DEFAULT_REGION=us-east-1
 
 # shellcheck disable=SC2046
 set -- $(aws --endpoint-url "$endpoint" sts assume-role --role-arn "$role" --role-session-name example --duration-seconds 900 \

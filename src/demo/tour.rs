@@ -186,7 +186,7 @@ pub(super) fn lines_to_paste(gateway: SocketAddr, alice: &Keys) {
         r#"  The gateway stays up until Ctrl-C. To try it yourself:
 
   aws-cli
-    export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_REGION=us-east-1
+    export AWS_ACCESS_KEY_ID={id} AWS_SECRET_ACCESS_KEY={secret} AWS_DEFAULT_REGION=us-east-1
     aws --endpoint-url http://{gateway} sts assume-role --role-arn {ROLE} --role-session-name me
     # put the three values of the answer into AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, then
     aws --endpoint-url http://{gateway} s3 ls s3://reports --recursive
