@@ -23,7 +23,6 @@ BEYOND_THE_STORAGE = {
     ("s3s-fs", "boto3_bucket_policy_and_tags"): "s3s-fs has no bucket configuration",
     ("s3s-fs", "boto3_multipart_by_hand"): "s3s-fs answers ListParts of an aborted upload",
     ("s3s-fs", "minio_go"): "s3s-fs ignores encoding-type in lists, so that keys with + come back wrong",
-    ("s3s-fs", "minio_py"): "s3s-fs ignores encoding-type in lists, so that keys with + come back wrong",
     ("s3s-fs", "boto3_not_modified"): "s3s-fs ignores If-None-Match on GET",
     ("s3s-fs", "boto3_range_and_conditions"): "s3s-fs ignores If-Match on GET",
 }

@@ -253,8 +253,10 @@ async fn what_a_client_needs_of_an_error_comes_through() {
         gateway.send(&keys, call("GET", "/bucket/key").header("if-none-match", "\"1\"")).await.status,
         304
     );
-    gateway.backend().answers(|_| Answer::new(404, ""));
-    assert_eq!(gateway.send(&keys, call("HEAD", "/bucket/key")).await.status, 404);
+    for status in [404, 412, 500, 503] {
+        gateway.backend().answers(move |_| Answer::new(status, ""));
+        assert_eq!(gateway.send(&keys, call("HEAD", "/bucket/key")).await.status, status);
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,8 @@ impl Call {
         let spec = find(method, Level::of(&target), &parameters, headers)?;
         let query = parameters
             .iter()
+            // No delimiter, in the words of MinIO's clients; some storages split at every character then.
+            .filter(|pair| **pair != ("delimiter", ""))
             .map(|(name, value)| {
                 let name = spec.parameter(name).ok_or_else(|| misplaced(spec, name))?;
                 Ok((Cow::Borrowed(name), (*value).to_owned()))

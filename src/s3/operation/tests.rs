@@ -80,4 +80,11 @@ fn a_parameter_of_no_operation_is_not_implemented_and_one_of_another_is_invalid(
         &HeaderMap::new(),
     );
     assert!(for_logs.unwrap().query().is_empty());
+    let no_delimiter = Call::classify(
+        &Method::GET,
+        target(Level::Bucket),
+        [("delimiter", "")].into_iter(),
+        &HeaderMap::new(),
+    );
+    assert!(no_delimiter.unwrap().query().is_empty());
 }
