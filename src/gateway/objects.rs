@@ -60,9 +60,8 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let (parts, body) = reply.into_parts();
-        if parts.status == StatusCode::NOT_MODIFIED
-            || (parts.status.is_client_error() && spec.method == Verb::Head)
-        {
+        let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        if parts.status == StatusCode::NOT_MODIFIED || (is_error && spec.method == Verb::Head) {
             return self.without_body(parts.status, &parts.headers);
         }
         if !parts.status.is_success() {
