@@ -41,7 +41,7 @@ async def serve(reader, writer):
                 writer.write(PIECE[:min(size, MIB)])
                 size -= min(size, MIB)
                 await writer.drain()
-    except (asyncio.IncompleteReadError, ConnectionError):
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         pass
     finally:
         writer.close()

@@ -59,7 +59,23 @@ impl Timestamp {
 
     /// `YYYYMMDDTHHMMSSZ`.
     pub fn amz_date(self) -> String {
-        self.to_offset().format(AMZ_DATE).unwrap_or_default()
+        let at = self.to_offset();
+        let mut text = String::with_capacity(16);
+        // Written on every request, so without a format description.
+        let mut push = |value: u32, places: u32| {
+            for place in (0..places).rev() {
+                text.push(char::from_digit(value / 10_u32.pow(place) % 10, 10).unwrap_or('0'));
+            }
+        };
+        push(at.year().unsigned_abs(), 4);
+        push(u8::from(at.month()).into(), 2);
+        push(at.day().into(), 2);
+        push(at.hour().into(), 2);
+        push(at.minute().into(), 2);
+        push(at.second().into(), 2);
+        text.insert(8, 'T');
+        text.push('Z');
+        text
     }
 
     /// `YYYYMMDD`, the date of a credential scope.

@@ -55,6 +55,9 @@ pub enum ExchangeError {
     Broken(#[source] hyper_util::client::legacy::Error),
 }
 
+/// How much of a reply a connection holds when the client takes it slowly; of a request body, when the backend does.
+const MAX_BUFFER: usize = 64 * 1024;
+
 /// The pool.
 #[derive(Clone)]
 pub(super) struct Pool {
@@ -86,6 +89,7 @@ impl Pool {
             .timer(TokioTimer::new())
             // A request goes out again only when a pooled connection turned out closed before anything of it was written.
             .retry_canceled_requests(true)
+            .http1_max_buf_size(MAX_BUFFER)
             // S3 clients and backends agree on lower-case names; what we sign is what we send.
             .set_host(false)
             .build(connector);

@@ -44,7 +44,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         backend: backend?,
         sts,
         keyring: keyring?,
-        principals: Principals { account: account?, directory: directory?, policies: policies.registry },
+        principals: Principals::new(account?, directory?, &policies.registry),
         limits,
         log,
     })

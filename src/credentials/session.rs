@@ -1,13 +1,13 @@
 //! What one set of temporary credentials stands for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    iam::Policy,
+    iam::{Policy, PolicySet},
     secret::{AccessKeyId, SecretAccessKey, SessionToken},
     sigv4::SigningKey,
 };
@@ -46,9 +46,18 @@ pub struct Session {
     /// The user whose long-term key is behind it.
     pub user: String,
     pub authority: Authority,
-    pub(super) session_policy: Option<(String, Arc<Policy>)>,
+    pub(super) session_policy: Option<SessionPolicy>,
+    /// Its ARN.
+    principal: OnceLock<Arc<str>>,
     /// The signing key of the day, region and service last used.
     signing_key: ArcSwapOption<DerivedKey>,
+}
+
+/// As given, and compiled.
+#[derive(Debug)]
+pub(super) struct SessionPolicy {
+    pub(super) document: String,
+    set: Arc<PolicySet>,
 }
 
 #[derive(Debug)]
@@ -88,7 +97,11 @@ impl Session {
             expires_at: grant.expires_at,
             user: grant.user,
             authority: grant.authority,
-            session_policy: grant.session_policy,
+            session_policy: grant.session_policy.map(|(document, policy)| SessionPolicy {
+                document,
+                set: Arc::new(PolicySet::inline(policy)),
+            }),
+            principal: OnceLock::new(),
             signing_key: ArcSwapOption::empty(),
         }
     }
@@ -106,7 +119,7 @@ impl Session {
             expires_at: self.expires_at.unix(),
             user: self.user.clone(),
             authority: self.authority.clone(),
-            policy: self.session_policy.as_ref().map(|(document, _)| document.clone()),
+            policy: self.session_policy.as_ref().map(|policy| policy.document.clone()),
         }
     }
 
@@ -139,6 +152,16 @@ impl Session {
         self.token.is_some()
     }
 
+    /// What narrows it, if anything does.
+    pub(super) fn session_policy(&self) -> Option<&Arc<PolicySet>> {
+        self.session_policy.as_ref().map(|policy| &policy.set)
+    }
+
+    /// The ARN of who this is, made once.
+    pub(super) fn principal(&self, make: impl FnOnce() -> String) -> Arc<str> {
+        self.principal.get_or_init(|| make().into()).clone()
+    }
+
     /// The key for a date, region and service; derived once and kept.
     pub(super) fn signing_key(&self, on: Timestamp, region: &str, service: &'static str) -> SigningKey {
         let date = on.scope_date();
@@ -157,7 +180,7 @@ impl Session {
 
     /// Roughly what the session takes in memory, for the cache's bound.
     pub(super) fn weight(&self) -> u32 {
-        let policy = self.session_policy.as_ref().map_or(0, |(document, _)| document.len() * 8);
+        let policy = self.session_policy.as_ref().map_or(0, |policy| policy.document.len() * 8);
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
         u32::try_from(600 + token + policy).unwrap_or(u32::MAX)
     }

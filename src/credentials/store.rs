@@ -25,7 +25,37 @@ use crate::{
 pub struct Principals {
     pub account: AccountId,
     pub directory: Directory,
-    pub policies: PolicyRegistry,
+    /// What a user may do without a role, by the user's name.
+    of_users: HashMap<String, Arc<PolicySet>>,
+    of_roles: HashMap<String, Arc<PolicySet>>,
+}
+
+impl Principals {
+    /// Policies that cannot be found are no policies, and no policies allow nothing.
+    pub fn new(account: AccountId, directory: Directory, policies: &PolicyRegistry) -> Self {
+        let resolve = |names: &[String]| Arc::new(policies.resolve(names).unwrap_or_default());
+        let of_users = directory.users().map(|user| (user.name.clone(), resolve(&user.policies))).collect();
+        let of_roles = directory.roles().map(|role| (role.name.clone(), resolve(&role.policies))).collect();
+        Self { account, directory, of_users, of_roles }
+    }
+
+    /// The policies of whoever is behind a session; `None` when they are gone, or no longer trusted.
+    fn policies_of(&self, session: &Session) -> Option<Arc<PolicySet>> {
+        let user = self.directory.user(&session.user)?;
+        match &session.authority {
+            Authority::User => self.of_users.get(&user.name),
+            Authority::Role { role, .. } if user.roles.contains(role) => self.of_roles.get(role),
+            Authority::Role { .. } => None,
+        }
+        .cloned()
+    }
+
+    fn arn_of(&self, session: &Session) -> String {
+        match &session.authority {
+            Authority::Role { role, session_name } => self.account.assumed_role(role, session_name),
+            Authority::User => self.account.user(&session.user),
+        }
+    }
 }
 
 /// Mints sessions and finds them again.
@@ -106,7 +136,7 @@ pub struct Authenticated {
     session: Arc<Session>,
     policies: EffectivePolicies,
     signature: VerifiedSignature,
-    principal: String,
+    principal: Arc<str>,
 }
 
 impl Authenticated {
@@ -218,8 +248,12 @@ impl SessionStore {
         if session.is_expired(now) {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
-        let policies = self.policies_of(&session)?;
-        let principal = self.principal_of(&session);
+        let identity = self
+            .principals
+            .policies_of(&session)
+            .ok_or(AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone })?;
+        let policies = EffectivePolicies { identity, session: session.session_policy().cloned() };
+        let principal = session.principal(|| self.principals.arn_of(&session));
         Ok(Authenticated { session, policies, signature, principal })
     }
 
@@ -260,33 +294,6 @@ impl SessionStore {
         if !session.is_expired(now) {
             let lifetime = session.expires_at.distance(now);
             self.unexpired.insert(session.access_key_id.clone(), Kept { session, lifetime });
-        }
-    }
-
-    /// The policies of whoever is behind a session, if they are still there and still trusted. Policies that cannot be
-    /// found are no policies, and no policies allow nothing.
-    fn policies_of(&self, session: &Session) -> Result<EffectivePolicies, AuthenticationError> {
-        let gone = || AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
-        let directory = &self.principals.directory;
-        let user = directory.user(&session.user).ok_or_else(gone)?;
-        let names = match &session.authority {
-            Authority::User => &user.policies,
-            Authority::Role { role, .. } if user.roles.contains(role) => {
-                &directory.role(role).ok_or_else(gone)?.policies
-            }
-            Authority::Role { .. } => return Err(gone()),
-        };
-        Ok(EffectivePolicies {
-            identity: self.principals.policies.resolve(names).unwrap_or_default(),
-            session: session.session_policy.as_ref().map(|(_, policy)| PolicySet::inline(policy.clone())),
-        })
-    }
-
-    fn principal_of(&self, session: &Session) -> String {
-        let account = &self.principals.account;
-        match &session.authority {
-            Authority::Role { role, session_name } => account.assumed_role(role, session_name),
-            Authority::User => account.user(&session.user),
         }
     }
 

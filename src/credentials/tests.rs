@@ -42,11 +42,11 @@ fn store(keys: &str) -> SessionStore {
         max_duration: Duration::from_secs(3600),
         external_id: None,
     };
-    let principals = Principals {
-        account: AccountId::parse("000000000000").unwrap(),
-        directory: Directory::new(vec![user], vec![role]),
-        policies: PolicyRegistry::default(),
-    };
+    let principals = Principals::new(
+        AccountId::parse("000000000000").unwrap(),
+        Directory::new(vec![user], vec![role]),
+        &PolicyRegistry::default(),
+    );
     SessionStore::new(Keyring::parse(keys).unwrap(), Arc::new(principals), 1 << 20)
 }
 
@@ -113,7 +113,7 @@ fn a_session_policy_is_sealed_into_the_token() {
     let grant = Grant { session_policy: Some((document.to_owned(), compiled)), ..grant() };
     let made = store(NEW).mint(grant, now()).unwrap();
     let opened = open(made.session_token.expose(), NEW).unwrap();
-    assert_eq!(opened.session_policy.unwrap().0, document);
+    assert_eq!(opened.session_policy.unwrap().document, document);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
@@ -67,7 +68,8 @@ impl Gateway {
         if !parts.status.is_success() {
             return Box::pin(self.refused_by_backend(spec, parts.status, body, record)).await;
         }
-        let filter = carries_owners(spec).then(|| OwnerFilter::new(self.shown_owner()));
+        let filter =
+            (carries_owners(spec) && !body.is_end_stream()).then(|| OwnerFilter::new(self.shown_owner()));
         let filtered = filter.is_some();
         let mut response =
             Response::new(ReplyBody::backend(BackendReply::new(body, filter, self.settings.stall_timeout)));

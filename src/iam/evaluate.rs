@@ -82,9 +82,9 @@ impl Decision<'_> {
 /// What a session may do: the policies of its identity or role, narrowed by its session policies.
 #[derive(Debug, Clone)]
 pub struct EffectivePolicies {
-    pub identity: PolicySet,
+    pub identity: Arc<PolicySet>,
     /// `None`: the session has none, and is not narrowed.
-    pub session: Option<PolicySet>,
+    pub session: Option<Arc<PolicySet>>,
 }
 
 impl EffectivePolicies {

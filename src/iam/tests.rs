@@ -6,8 +6,9 @@ fn policy(statements: &str) -> Result<Policy, PolicyError> {
     Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#))
 }
 
-fn set(name: &str, statements: &str) -> PolicySet {
-    PolicyRegistry::new([(name.to_owned(), policy(statements).unwrap())]).resolve(&[name.to_owned()]).unwrap()
+fn set(name: &str, statements: &str) -> Arc<PolicySet> {
+    let registry = PolicyRegistry::new([(name.to_owned(), policy(statements).unwrap())]);
+    Arc::new(registry.resolve(&[name.to_owned()]).unwrap())
 }
 
 fn decide(identity: &str, session: Option<&str>, action: &str, resource: &str) -> String {
@@ -32,7 +33,7 @@ fn nothing_that_allows_is_a_no() {
     assert_eq!(decide(READ, None, "s3:PutObject", "logs/a"), "no Identity");
     assert_eq!(decide(READ, None, "s3:GetObject", "logs"), "no Identity");
     assert_eq!(decide(READ, None, "s3:GetObject", "other/a"), "no Identity");
-    let nothing = EffectivePolicies { identity: PolicySet::default(), session: None };
+    let nothing = EffectivePolicies { identity: Arc::default(), session: None };
     assert!(!nothing.evaluate(&Request { action: "s3:GetObject", resource: "arn:aws:s3:::b/k" }).is_allow());
 }
 

@@ -47,6 +47,10 @@ impl Directory {
         self.users.values()
     }
 
+    pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
+        self.roles.values()
+    }
+
     pub fn user(&self, name: &str) -> Option<&Arc<User>> {
         self.users.get(name)
     }

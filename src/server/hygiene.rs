@@ -127,7 +127,7 @@ fn check_names(headers: &HeaderMap) -> Result<(), Problem> {
         "x-original-host",
     ];
     for (name, value) in headers {
-        if name.as_str().contains('_') || REWRITERS.contains(&name.as_str()) {
+        if name.as_str().bytes().any(|byte| byte == b'_') || REWRITERS.contains(&name.as_str()) {
             return Err(Problem::NotAccepted(name.clone()));
         }
         let is_metadata = name.as_str().starts_with("x-amz-meta-");

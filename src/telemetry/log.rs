@@ -1,8 +1,13 @@
 //! Logs by `tracing`: one line a request, as text or JSON, on standard error.
 
-use std::{fmt, io, str::FromStr};
+use std::{io, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use super::lines::{self, Lines};
 
@@ -26,15 +31,15 @@ pub enum Level {
     Trace,
 }
 
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        })
+impl Level {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        }
     }
 }
 
@@ -57,16 +62,16 @@ impl FromStr for Level {
 /// leaves the first in place.
 pub fn install(format: Format, level: Level) -> Lines {
     let others = if matches!(level, Level::Error | Level::Warn) { level } else { Level::Warn };
-    let filter = EnvFilter::new(format!("{others},daypass={level}"));
+    let filter = Targets::new().with_default(others.filter()).with_target("daypass", level.filter());
     let (writer, guard) = lines::start(io::stderr());
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
-        .with_target(false)
-        .with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(writer);
     let installed = match format {
-        Format::Text => lines.with_ansi(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).try_init(),
+        Format::Text => {
+            tracing_subscriber::registry().with(layer.with_ansi(false).with_filter(filter)).try_init()
+        }
+        Format::Json => tracing_subscriber::registry()
+            .with(layer.json().flatten_event(true).with_filter(filter))
+            .try_init(),
     };
     if installed.is_err() {
         tracing::debug!("a log subscriber is already installed");
