@@ -85,6 +85,11 @@ impl Timestamp {
         date
     }
 
+    /// The day in UTC, as a number: what scope dates are equal by.
+    pub fn day(self) -> i64 {
+        self.0.div_euclid(86_400)
+    }
+
     /// `2026-11-23T18:26:00Z`.
     pub fn rfc3339(self) -> String {
         self.to_offset().format(&Rfc3339).unwrap_or_default()

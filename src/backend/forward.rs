@@ -48,7 +48,7 @@ pub struct Backend {
     settings: Settings,
     pool: Pool,
     /// The root signing key of the day last used.
-    signing_key: ArcSwapOption<(String, SigningKey)>,
+    signing_key: ArcSwapOption<(i64, SigningKey)>,
 }
 
 /// What goes out as the body.
@@ -223,14 +223,14 @@ impl Backend {
     }
 
     fn key_of(&self, now: Timestamp) -> SigningKey {
-        let date = now.scope_date();
+        let day = now.day();
         if let Some(kept) = &*self.signing_key.load()
-            && kept.0 == date
+            && kept.0 == day
         {
             return kept.1.clone();
         }
         let key = SigningKey::derive(&self.settings.secret_access_key, now, &self.settings.region, "s3");
-        self.signing_key.store(Some(Arc::new((date, key.clone()))));
+        self.signing_key.store(Some(Arc::new((day, key.clone()))));
         key
     }
 }

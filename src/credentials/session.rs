@@ -62,7 +62,7 @@ pub(super) struct SessionPolicy {
 
 #[derive(Debug)]
 struct DerivedKey {
-    date: String,
+    day: i64,
     region: String,
     service: &'static str,
     key: SigningKey,
@@ -164,16 +164,16 @@ impl Session {
 
     /// The key for a date, region and service; derived once and kept.
     pub(super) fn signing_key(&self, on: Timestamp, region: &str, service: &'static str) -> SigningKey {
-        let date = on.scope_date();
+        let day = on.day();
         if let Some(kept) = &*self.signing_key.load()
-            && kept.date == date
+            && kept.day == day
             && kept.region == region
             && kept.service == service
         {
             return kept.key.clone();
         }
         let key = SigningKey::derive(&self.secret, on, region, service);
-        let derived = DerivedKey { date, region: region.to_owned(), service, key: key.clone() };
+        let derived = DerivedKey { day, region: region.to_owned(), service, key: key.clone() };
         self.signing_key.store(Some(Arc::new(derived)));
         key
     }

@@ -36,7 +36,8 @@ pub(super) struct BackendReply {
     filter: Option<OwnerFilter>,
     ended: bool,
     idle_after: Duration,
-    idle: Pin<Box<Sleep>>,
+    /// Runs while the backend is waited for, which a small reply never needs.
+    idle: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why a reply was cut off. The client sees a closed connection, never a clean end.
@@ -50,7 +51,7 @@ pub enum ReplyError {
 
 impl BackendReply {
     pub(super) fn new(incoming: Incoming, filter: Option<OwnerFilter>, idle_after: Duration) -> Self {
-        Self { incoming, filter, ended: false, idle_after, idle: Box::pin(tokio::time::sleep(idle_after)) }
+        Self { incoming, filter, ended: false, idle_after, idle: None }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReplyError>>> {
@@ -61,11 +62,15 @@ impl BackendReply {
             let frame = match Pin::new(&mut self.incoming).poll_frame(context) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending => {
-                    ready!(self.idle.as_mut().poll(context));
+                    let idle_after = self.idle_after;
+                    let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(idle_after)));
+                    ready!(idle.as_mut().poll(context));
                     return Poll::Ready(Some(Err(ReplyError::Stalled)));
                 }
             };
-            self.idle.as_mut().reset(Instant::now() + self.idle_after);
+            if let Some(idle) = &mut self.idle {
+                idle.as_mut().reset(Instant::now() + self.idle_after);
+            }
             let piece = match frame {
                 Some(Err(cause)) => return Poll::Ready(Some(Err(ReplyError::Broken(cause)))),
                 Some(Ok(frame)) => match (frame.into_data(), &mut self.filter) {
