@@ -9,7 +9,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use super::lines::{self, Lines};
+use super::{
+    line_layer::LineLayer,
+    lines::{self, Lines},
+};
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,15 +67,8 @@ pub fn install(format: Format, level: Level) -> Lines {
     let others = if matches!(level, Level::Error | Level::Warn) { level } else { Level::Warn };
     let filter = Targets::new().with_default(others.filter()).with_target("daypass", level.filter());
     let (writer, guard) = lines::start(io::stderr());
-    let layer = tracing_subscriber::fmt::layer().with_target(false).with_writer(writer);
-    let installed = match format {
-        Format::Text => {
-            tracing_subscriber::registry().with(layer.with_ansi(false).with_filter(filter)).try_init()
-        }
-        Format::Json => tracing_subscriber::registry()
-            .with(layer.json().flatten_event(true).with_filter(filter))
-            .try_init(),
-    };
+    let layer = LineLayer::new(format, writer).with_filter(filter);
+    let installed = tracing_subscriber::registry().with(layer).try_init();
     if installed.is_err() {
         tracing::debug!("a log subscriber is already installed");
     }

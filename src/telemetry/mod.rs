@@ -1,5 +1,6 @@
 //! What operators see: logs.
 
+mod line_layer;
 mod lines;
 pub mod log;
 

@@ -7,7 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
 
 use http::{HeaderMap, Method};
 
@@ -115,8 +115,9 @@ fn find(
     parameters: &[(&str, &str)],
     headers: &HeaderMap,
 ) -> Result<&'static Spec, S3Error> {
-    let at_home = all().filter(|spec| spec.method.is(method) && spec.level == level);
-    let mut fitting: Vec<&'static Spec> = at_home
+    let mut fitting: Vec<&'static Spec> = at_home(method, level)
+        .iter()
+        .copied()
         .filter(|spec| {
             spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers)
         })
@@ -130,6 +131,18 @@ fn find(
         )),
         [first, ..] => Ok(first),
     }
+}
+
+/// The operations of a method and a level: few, where the whole table is long.
+fn at_home(method: &Method, level: Level) -> &'static [&'static Spec] {
+    static HOMES: LazyLock<HashMap<(Method, Level), Vec<&'static Spec>>> = LazyLock::new(|| {
+        let mut homes: HashMap<_, Vec<_>> = HashMap::new();
+        for spec in all() {
+            homes.entry((spec.method.to_http(), spec.level)).or_default().push(spec);
+        }
+        homes
+    });
+    HOMES.get(&(method.clone(), level)).map_or(&[], Vec::as_slice)
 }
 
 fn unknown_method(level: Level, parameters: &[(&str, &str)]) -> S3Error {

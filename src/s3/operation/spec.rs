@@ -32,13 +32,19 @@ impl Verb {
         }
     }
 
-    pub(super) fn is(self, method: &Method) -> bool {
-        method == self.as_str()
+    pub(super) fn to_http(self) -> Method {
+        match self {
+            Self::Get => Method::GET,
+            Self::Head => Method::HEAD,
+            Self::Put => Method::PUT,
+            Self::Post => Method::POST,
+            Self::Delete => Method::DELETE,
+        }
     }
 }
 
 /// What an operation acts on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Level {
     Service,
     Bucket,

@@ -1,0 +1,239 @@
+//! One event, one line: as text or as JSON. What a client sent is escaped, so that it can neither end a line nor colour one.
+
+use std::{
+    cell::RefCell,
+    fmt::{self, Write as _},
+    io::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use time::OffsetDateTime;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context};
+
+use super::{lines::LineWriter, log::Format};
+
+/// Writes events.
+#[derive(Debug)]
+pub(super) struct LineLayer {
+    format: Format,
+    writer: LineWriter,
+}
+
+impl LineLayer {
+    pub(super) fn new(format: Format, writer: LineWriter) -> Self {
+        Self { format, writer }
+    }
+}
+
+thread_local! {
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl<S: Subscriber> Layer<S> for LineLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        LINE.with_borrow_mut(|line| {
+            line.clear();
+            // Writing to a string does not fail.
+            let _ = self.write(line, event);
+            let _ = self.writer.clone().write_all(line.as_bytes());
+        });
+    }
+}
+
+impl LineLayer {
+    fn write(&self, line: &mut String, event: &Event<'_>) -> fmt::Result {
+        let level = event.metadata().level().as_str();
+        match self.format {
+            Format::Text => {
+                write_time(line)?;
+                write!(line, " {level:>5}")?;
+                event.record(&mut TextFields(line));
+            }
+            Format::Json => {
+                line.push_str("{\"timestamp\":\"");
+                write_time(line)?;
+                write!(line, "\",\"level\":\"{level}\"")?;
+                event.record(&mut JsonFields(line));
+                line.push('}');
+            }
+        }
+        line.push('\n');
+        Ok(())
+    }
+}
+
+/// `2026-11-24T01:36:52.123456Z`
+#[expect(clippy::disallowed_methods, reason = "a line says when it was written; nothing is decided by it")]
+fn write_time(line: &mut String) -> fmt::Result {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at = i64::try_from(since.as_secs()).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+    let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
+    write!(
+        line,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
+        since.subsec_micros()
+    )
+}
+
+struct TextFields<'l>(&'l mut String);
+
+impl TextFields<'_> {
+    fn name(&mut self, field: &Field) {
+        self.0.push(' ');
+        if field.name() != "message" {
+            self.0.push_str(field.name());
+            self.0.push('=');
+        }
+    }
+}
+
+impl Visit for TextFields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.name(field);
+        let _ = write!(Escaped { line: self.0, json: false }, "{value:?}");
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        let _ = write!(self.0, "{value:?}");
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+}
+
+struct JsonFields<'l>(&'l mut String);
+
+impl JsonFields<'_> {
+    fn name(&mut self, field: &Field) {
+        self.0.push_str(",\"");
+        self.0.push_str(field.name());
+        self.0.push_str("\":");
+    }
+}
+
+impl Visit for JsonFields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.name(field);
+        self.0.push('"');
+        let _ = write!(Escaped { line: self.0, json: true }, "{value:?}");
+        self.0.push('"');
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.name(field);
+        self.0.push('"');
+        let _ = Escaped { line: self.0, json: true }.write_str(value);
+        self.0.push('"');
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.name(field);
+        let _ = write!(self.0, "{value}");
+    }
+}
+
+/// Control characters as `\u001b`; for JSON also its own two.
+struct Escaped<'l> {
+    line: &'l mut String,
+    json: bool,
+}
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let special =
+            |character: char| character.is_control() || (self.json && matches!(character, '"' | '\\'));
+        if !text.contains(special) {
+            self.line.push_str(text);
+            return Ok(());
+        }
+        for character in text.chars() {
+            match character {
+                '"' | '\\' if self.json => self.line.extend(['\\', character]),
+                control if control.is_control() => write!(self.line, "\\u{:04x}", u32::from(control))?,
+                other => self.line.push(other),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+    use crate::telemetry::lines;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: Format) -> String {
+        let sink = Sink::default();
+        let (writer, guard) = lines::start(sink.clone());
+        let subscriber = tracing_subscriber::registry().with(LineLayer::new(format, writer));
+        tracing::subscriber::with_default(subscriber, || {
+            let evil = "a\"b\\\n\u{1b}[31m";
+            tracing::info!(key = ?evil, shown = %evil, word = evil, bytes = 7_u64, "request {}", "done");
+        });
+        drop(guard);
+        String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_text_line_is_one_line_whatever_a_client_sent() {
+        let line = logged(Format::Text);
+        let rest = line.split_once("Z  INFO ").unwrap().1;
+        assert_eq!(
+            rest,
+            "request done key=\"a\\\"b\\\\\\n\\u{1b}[31m\" shown=a\"b\\\\u000a\\u001b[31m \
+             word=\"a\\\"b\\\\\\n\\u{1b}[31m\" bytes=7\n"
+        );
+    }
+
+    #[test]
+    fn a_json_line_reads_back_as_what_was_logged() {
+        let line = logged(Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["message"], "request done");
+        assert_eq!(value["level"], "INFO");
+        assert_eq!(value["shown"], "a\"b\\\n\u{1b}[31m");
+        assert_eq!(value["word"], "a\"b\\\n\u{1b}[31m");
+        assert_eq!(value["bytes"], 7);
+        assert!(value["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+}
