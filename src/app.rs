@@ -188,6 +188,7 @@ fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shar
         max_uri: config.limits.max_uri,
         max_head_size: config.limits.max_head_size,
         max_object_size: config.limits.max_object_size,
+        allow_public: config.backend.allow_public,
         stall_timeout: config.limits.stall_timeout,
     };
     let sts = sts::Service::new(config.sts, sessions.clone());

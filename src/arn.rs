@@ -23,6 +23,14 @@ impl AccountId {
         format!("arn:aws:iam::{self}:role/{name}")
     }
 
+    pub fn federated_user(&self, name: &str) -> String {
+        format!("arn:aws:sts::{self}:federated-user/{name}")
+    }
+
+    pub fn policy(&self, name: &str) -> String {
+        format!("arn:aws:iam::{self}:policy/{name}")
+    }
+
     pub fn assumed_role(&self, role: &str, session_name: &str) -> String {
         format!("arn:aws:sts::{self}:assumed-role/{role}/{session_name}")
     }

@@ -44,7 +44,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         backend: backend?,
         sts,
         keyring: keyring?,
-        principals: Principals::new(account?, directory?, &policies.registry),
+        principals: Principals::new(account?, directory?, policies.registry),
         limits,
         log,
     })
@@ -156,6 +156,7 @@ fn backend(table: Table<'_>) -> Option<Backend> {
     let has_ca = table.string("ca_file").is_some();
     let ca_pem = certificates(&table, "ca_file");
     let trust_link = table.boolean("trust_link", false);
+    let allow_public = table.boolean("allow_public", false);
     let connect_timeout = table.parsed("connect_timeout", values::duration).unwrap_or(Duration::from_secs(2));
     let first_byte_timeout =
         table.parsed("first_byte_timeout", values::duration).unwrap_or(Duration::from_secs(60));
@@ -171,6 +172,7 @@ fn backend(table: Table<'_>) -> Option<Backend> {
         secret_access_key: SecretAccessKey::new(secret_access_key?.value),
         ca_pem,
         trust_link,
+        allow_public,
         connect_timeout,
         first_byte_timeout,
     })

@@ -77,6 +77,7 @@ pub struct Backend {
     pub secret_access_key: SecretAccessKey,
     pub ca_pem: Option<Vec<u8>>,
     pub trust_link: bool,
+    pub allow_public: bool,
     pub connect_timeout: Duration,
     pub first_byte_timeout: Duration,
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     iam::{Policy, PolicyRegistry},
-    identity::{Directory, Role, User},
+    identity::{Directory, Role, TrustRule, User},
     secret::{AccessKeyId, SecretAccessKey},
 };
 
@@ -90,6 +90,7 @@ pub(super) fn directory(
     for table in tables {
         match user(&table, policies, &role_names) {
             Some((user, line)) => {
+                check_use(&table, &user, &roles);
                 check_user(&table, &user, line, &users, backend);
                 users.push(user);
             }
@@ -97,6 +98,7 @@ pub(super) fn directory(
         }
         table.finish();
     }
+    check_trust(root, &users, &roles);
     (!wrong).then(|| Directory::new(users, roles))
 }
 
@@ -108,9 +110,6 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
         named(table, "policies", &policies.names.iter().map(String::as_str).collect(), "policy");
     let own_roles = named(table, "roles", roles, "role");
     let s3_access = table.boolean("s3_access", false);
-    if own_policies.is_empty() && own_roles.is_empty() {
-        table.problem(table.line(), "", "has neither policies nor roles: whatever it gets could do nothing");
-    }
     let Placed { value, line } = access_key_id?;
     if let Err(what) = values::access_key_id(&value) {
         table.problem(line, "access_key_id", what);
@@ -124,6 +123,22 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
         s3_access,
     };
     Some((user, line))
+}
+
+fn check_use(table: &Table<'_>, user: &User, roles: &[Role]) {
+    let trusted = || {
+        roles
+            .iter()
+            .flat_map(|role| &role.trust)
+            .any(|rule| rule.users.iter().any(|name| *name == user.name || name == "*"))
+    };
+    if user.policies.is_empty() && user.roles.is_empty() && !trusted() {
+        table.problem(
+            table.line(),
+            "",
+            "has no policies and may assume no role: whatever it gets could do nothing",
+        );
+    }
 }
 
 fn check_user(table: &Table<'_>, user: &User, line: usize, others: &[User], backend: Option<&Backend>) {
@@ -172,19 +187,52 @@ fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration) -> Vec<R
         if duration > max_duration {
             table.problem(table.line(), "max_duration", "is longer than sts.max_duration");
         }
-        let external_id = table.string("external_id").map(|id| id.value);
-        if external_id.as_ref().is_some_and(|id| !(2..=1224).contains(&id.len())) {
-            table.problem(table.line(), "external_id", "must have 2 to 1224 characters");
-        }
+        let external_id = external_id(&table);
         if let Some(name) = name {
             if roles.iter().any(|other| other.name == name) {
                 table.problem(table.line(), "name", format!("there is another role `{name}`"));
             }
-            roles.push(Role { name, policies: own, max_duration: duration, external_id });
+            let trust = table.tables("trust").into_iter().map(trust_rule).collect();
+            roles.push(Role { name, policies: own, max_duration: duration, external_id, trust });
         }
         table.finish();
     }
     roles
+}
+
+fn trust_rule(table: Table<'_>) -> TrustRule {
+    let names = |key: &str| table.strings(key).into_iter().map(|name| name.value).collect::<Vec<_>>();
+    let rule = TrustRule {
+        users: names("users"),
+        roles: names("roles"),
+        external_id: external_id(&table),
+        session_tags: names("session_tags").iter().map(|key| key.to_ascii_lowercase()).collect(),
+    };
+    if rule.users.is_empty() && rule.roles.is_empty() {
+        table.problem(table.line(), "", "trusts nobody: give users or roles");
+    }
+    table.finish();
+    rule
+}
+
+fn external_id(table: &Table<'_>) -> Option<String> {
+    let id = table.string("external_id")?;
+    if !(2..=1224).contains(&id.value.len()) {
+        table.problem(id.line, "external_id", "must have 2 to 1224 characters");
+    }
+    Some(id.value)
+}
+
+/// Whether the trust of every role names users and roles that are there.
+fn check_trust(root: &Table<'_>, users: &[User], roles: &[Role]) {
+    let user_names: HashSet<&str> = users.iter().map(|user| user.name.as_str()).chain(["*"]).collect();
+    let role_names: HashSet<&str> = roles.iter().map(|role| role.name.as_str()).collect();
+    for role in root.tables("role") {
+        for rule in role.tables("trust") {
+            named(&rule, "users", &user_names, "user");
+            named(&rule, "roles", &role_names, "role");
+        }
+    }
 }
 
 /// A list of names of things that are there.

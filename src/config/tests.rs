@@ -243,7 +243,7 @@ fn a_name_that_is_nowhere_is_a_problem_with_a_hint() {
         "there is no role `admn`; did you mean `admin`?",
     );
     one_problem("policies = [\"all\"]", "policies = []", "a role without policies may do nothing");
-    one_problem("roles = [\"admin\"]\n", "", "has neither policies nor roles");
+    one_problem("roles = [\"admin\"]\n", "", "has no policies and may assume no role");
     one_problem("\"Effect\":\"Allow\"", "\"Effect\":\"Permit\"", "policy.all.document: ");
     one_problem(
         "document = '",

@@ -22,7 +22,7 @@ pub struct TemporaryCredentials {
 }
 
 /// The characters of AWS's access key ids after their prefix.
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// An access key id of `prefix` and 16 characters, and a secret of 40: 80 and 240 random bits. The secret has no character
 /// that a shell, a URL or `MC_HOST_x` would take for its own.

@@ -2,6 +2,7 @@
 
 mod keyring;
 mod mint;
+mod principals;
 mod seal;
 mod session;
 mod store;
@@ -11,7 +12,8 @@ mod tests;
 pub use self::{
     keyring::{Keyring, KeyringError},
     mint::{TemporaryCredentials, generate_user_keys},
+    principals::{Principals, role_id},
     seal::OpenError,
-    session::{Authority, Grant, Session},
-    store::{Authenticated, AuthenticationError, Principals, SessionStore, TokenProblem},
+    session::{Authority, Grant, Session, SessionPolicy, SessionTags},
+    store::{Authenticated, AuthenticationError, SessionStore, TokenProblem},
 };

@@ -22,10 +22,14 @@ const KEY_ID: usize = 4;
 const SALT: usize = 16;
 const HEADER: usize = 1 + KEY_ID + SALT;
 const TAG: usize = 16;
-/// A token is well under 1 KiB; one with a session policy of 2,048 characters under 4 KiB.
-const MAX_TOKEN: usize = 8 * 1024;
-/// Binds the derived keys to this one use.
-const PURPOSE: &[u8] = b"daypass session token v1";
+/// A token is well under 1 KiB; one with a session policy of 2,048 characters under 4 KiB; fifty tags may be 20 KiB more.
+const MAX_TOKEN: usize = 12 * 1024;
+/// What a derived key is for: nothing else opens with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose(&'static [u8]);
+
+const SESSION_TOKEN: Purpose = Purpose(b"daypass session token v1");
+pub(super) const AUTHORIZATION_MESSAGE: Purpose = Purpose(b"daypass authorization message v1");
 
 /// Why a token does not open. The client learns no more than that it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,28 +50,44 @@ pub(super) fn seal(
     keyring: &Keyring,
     random: &SystemRandom,
 ) -> Result<SessionToken, aws_lc_rs::error::Unspecified> {
-    let key = keyring.newest();
-    let mut token = Vec::with_capacity(512);
-    token.push(VERSION);
-    token.extend_from_slice(&key.id);
-    let mut salt = [0; SALT];
-    random.fill(&mut salt)?;
-    token.extend_from_slice(&salt);
-    let mut sealed =
+    let plain =
         Zeroizing::new(serde_json::to_vec(&session.to_sealed()).map_err(|_| aws_lc_rs::error::Unspecified)?);
-    let (key, nonce) = token_key(&key.secret, &salt)?;
-    let tag = key.seal_in_place_separate_tag(
-        nonce,
-        Aad::from([&[VERSION], &token[1..=KEY_ID]].concat()),
-        &mut sealed,
-    )?;
-    token.extend_from_slice(&sealed);
-    token.extend_from_slice(tag.as_ref());
-    Ok(SessionToken::new(URL_SAFE_NO_PAD.encode(token)))
+    Ok(SessionToken::new(seal_bytes(plain, SESSION_TOKEN, keyring, random)?))
 }
 
 /// Opens a token that some replica sealed.
 pub(super) fn open(token: &str, keyring: &Keyring) -> Result<Session, OpenError> {
+    let plain = open_bytes(token, SESSION_TOKEN, keyring)?;
+    let sealed = serde_json::from_slice(&plain).map_err(|_| OpenError::UnknownVersion)?;
+    Session::from_sealed(sealed, SessionToken::new(token)).ok_or(OpenError::UnknownVersion)
+}
+
+/// Seals bytes for one purpose; what is sealed for another does not open.
+pub(super) fn seal_bytes(
+    mut plain: Zeroizing<Vec<u8>>,
+    purpose: Purpose,
+    keyring: &Keyring,
+    random: &SystemRandom,
+) -> Result<String, aws_lc_rs::error::Unspecified> {
+    let key = keyring.newest();
+    let mut token = Vec::with_capacity(HEADER + plain.len() + TAG);
+    token.push(VERSION);
+    token.extend_from_slice(&key.id);
+    let mut salt = [0; SALT];
+    random.fill(&mut salt)?;
+    let (cipher, nonce) = token_key(&key.secret, &salt, purpose)?;
+    let tag = cipher.seal_in_place_separate_tag(nonce, Aad::from(&token), &mut plain)?;
+    token.extend_from_slice(&salt);
+    token.extend_from_slice(&plain);
+    token.extend_from_slice(tag.as_ref());
+    Ok(URL_SAFE_NO_PAD.encode(token))
+}
+
+pub(super) fn open_bytes(
+    token: &str,
+    purpose: Purpose,
+    keyring: &Keyring,
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     if token.len() > MAX_TOKEN {
         return Err(OpenError::Malformed);
     }
@@ -83,17 +103,22 @@ pub(super) fn open(token: &str, keyring: &Keyring) -> Result<Session, OpenError>
     }
     let id = KeyId::try_from(id).map_err(|_| OpenError::Malformed)?;
     let key = keyring.find(id).ok_or(OpenError::UnknownKey)?;
-    let (key, nonce) = token_key(&key.secret, salt).map_err(|_| OpenError::NotAuthentic)?;
+    let (key, nonce) = token_key(&key.secret, salt, purpose).map_err(|_| OpenError::NotAuthentic)?;
     let mut plain = Zeroizing::new(sealed.to_vec());
-    let plain = key.open_in_place(nonce, Aad::from(head), &mut plain).map_err(|_| OpenError::NotAuthentic)?;
-    let sealed = serde_json::from_slice(plain).map_err(|_| OpenError::UnknownVersion)?;
-    Session::from_sealed(sealed, SessionToken::new(token)).ok_or(OpenError::UnknownVersion)
+    let length =
+        key.open_in_place(nonce, Aad::from(head), &mut plain).map_err(|_| OpenError::NotAuthentic)?.len();
+    plain.truncate(length);
+    Ok(plain)
 }
 
-fn token_key(secret: &[u8; 32], salt: &[u8]) -> Result<(LessSafeKey, Nonce), aws_lc_rs::error::Unspecified> {
+fn token_key(
+    secret: &[u8; 32],
+    salt: &[u8],
+    Purpose(purpose): Purpose,
+) -> Result<(LessSafeKey, Nonce), aws_lc_rs::error::Unspecified> {
     let derived = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret);
     let mut bytes = Zeroizing::new([0; 44]);
-    derived.expand(&[PURPOSE], Length44)?.fill(bytes.as_mut_slice())?;
+    derived.expand(&[purpose], Length44)?.fill(bytes.as_mut_slice())?;
     let (key, nonce) = bytes.split_at(32);
     Ok((LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key)?), Nonce::try_assume_unique_for_key(nonce)?))
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::Timestamp,
-    iam::{Policy, PolicySet},
+    iam::{Policy, PolicyRegistry, PolicySet, Principal},
     secret::{AccessKeyId, SecretAccessKey, SessionToken},
     sigv4::SigningKey,
 };
@@ -17,8 +17,15 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Authority {
-    /// `AssumeRole` with a role.
-    Role { role: String, session_name: String },
+    /// `AssumeRole` with a role; `via`: the roles by whose sessions it was assumed, the first one first.
+    Role {
+        role: String,
+        session_name: String,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        via: Vec<String>,
+    },
+    /// `GetFederationToken`: the user's own policies, and never more than the session policy.
+    Federated { name: String },
     /// The user's own policies: `GetSessionToken`, or `AssumeRole` without a role as MinIO's clients call it.
     User,
 }
@@ -29,9 +36,32 @@ pub struct Grant {
     /// The user whose long-term key asked.
     pub user: String,
     pub authority: Authority,
-    /// The session policy as given, and compiled.
-    pub session_policy: Option<(String, Arc<Policy>)>,
+    pub session_policy: Option<SessionPolicy>,
+    pub tags: SessionTags,
     pub expires_at: Timestamp,
+}
+
+/// What narrows a session: an inline policy, policies of the configuration by name, or both together.
+#[derive(Debug, Clone, Default)]
+pub struct SessionPolicy {
+    /// As given, and compiled.
+    pub inline: Option<(String, Arc<Policy>)>,
+    pub names: Vec<String>,
+}
+
+/// The tags that `AssumeRole` set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionTags {
+    pub tags: Vec<(String, String)>,
+    /// The keys, in lower case, of those that go on to sessions made by this one.
+    pub transitive: Vec<String>,
+}
+
+impl SessionTags {
+    fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
 }
 
 /// An unexpired set of temporary credentials, or the long-term key of a user who may use it on S3.
@@ -47,17 +77,12 @@ pub struct Session {
     pub user: String,
     pub authority: Authority,
     pub(super) session_policy: Option<SessionPolicy>,
-    /// Its ARN.
-    principal: OnceLock<Arc<str>>,
+    pub tags: SessionTags,
+    /// Resolved from names when it is first used, and kept.
+    session_set: OnceLock<Arc<PolicySet>>,
+    principal: OnceLock<Arc<Principal>>,
     /// The signing key of the day, region and service last used.
     signing_key: ArcSwapOption<DerivedKey>,
-}
-
-/// As given, and compiled.
-#[derive(Debug)]
-pub(super) struct SessionPolicy {
-    pub(super) document: String,
-    set: Arc<PolicySet>,
 }
 
 #[derive(Debug)]
@@ -80,6 +105,10 @@ pub(super) struct SealedSession {
     authority: Authority,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    policy_names: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "SessionTags::is_empty", default)]
+    tags: SessionTags,
 }
 
 impl Session {
@@ -97,10 +126,9 @@ impl Session {
             expires_at: grant.expires_at,
             user: grant.user,
             authority: grant.authority,
-            session_policy: grant.session_policy.map(|(document, policy)| SessionPolicy {
-                document,
-                set: Arc::new(PolicySet::inline(policy)),
-            }),
+            session_policy: grant.session_policy,
+            tags: grant.tags,
+            session_set: OnceLock::new(),
             principal: OnceLock::new(),
             signing_key: ArcSwapOption::empty(),
         }
@@ -119,23 +147,37 @@ impl Session {
             expires_at: self.expires_at.unix(),
             user: self.user.clone(),
             authority: self.authority.clone(),
-            policy: self.session_policy.as_ref().map(|policy| policy.document.clone()),
+            policy: self
+                .session_policy
+                .as_ref()
+                .and_then(|policy| policy.inline.as_ref())
+                .map(|(text, _)| text.clone()),
+            policy_names: self
+                .session_policy
+                .as_ref()
+                .map(|policy| policy.names.clone())
+                .filter(|names| !names.is_empty()),
+            tags: self.tags.clone(),
         }
     }
 
     /// `None`: a session policy that no longer compiles, which must not become none.
     pub(super) fn from_sealed(sealed: SealedSession, token: SessionToken) -> Option<Self> {
-        let session_policy = match sealed.policy {
+        let inline = match sealed.policy {
             None => None,
             Some(document) => {
                 let compiled = Policy::parse(&document).ok()?;
                 Some((document, Arc::new(compiled)))
             }
         };
+        let names = sealed.policy_names;
+        let narrowed = inline.is_some() || names.is_some();
+        let session_policy = narrowed.then(|| SessionPolicy { inline, names: names.unwrap_or_default() });
         let grant = Grant {
             user: sealed.user,
             authority: sealed.authority,
             session_policy,
+            tags: sealed.tags,
             expires_at: Timestamp::from_unix(sealed.expires_at),
         };
         let secret = SecretAccessKey::new(sealed.secret);
@@ -152,14 +194,28 @@ impl Session {
         self.token.is_some()
     }
 
-    /// What narrows it, if anything does.
-    pub(super) fn session_policy(&self) -> Option<&Arc<PolicySet>> {
-        self.session_policy.as_ref().map(|policy| &policy.set)
+    /// What narrows it, if anything does. A name without a policy narrows to nothing.
+    pub(super) fn session_set(&self, registry: &PolicyRegistry) -> Option<Arc<PolicySet>> {
+        let policy = match (&self.session_policy, &self.authority) {
+            (Some(policy), _) => policy,
+            // A federated user has no rights but those of its session policy.
+            (None, Authority::Federated { .. }) => return Some(Arc::default()),
+            (None, _) => return None,
+        };
+        let resolve = || match registry.resolve(&policy.names) {
+            None => Arc::default(),
+            Some(named) => {
+                let inline =
+                    policy.inline.iter().map(|(_, policy)| (Arc::from("session policy"), policy.clone()));
+                Arc::new(PolicySet::new(inline.chain(named.policies().iter().cloned()).collect()))
+            }
+        };
+        Some(self.session_set.get_or_init(resolve).clone())
     }
 
-    /// The ARN of who this is, made once.
-    pub(super) fn principal(&self, make: impl FnOnce() -> String) -> Arc<str> {
-        self.principal.get_or_init(|| make().into()).clone()
+    /// Who this is, made once.
+    pub(super) fn principal(&self, make: impl FnOnce() -> Principal) -> Arc<Principal> {
+        self.principal.get_or_init(|| Arc::new(make())).clone()
     }
 
     /// The key for a date, region and service; derived once and kept.
@@ -180,7 +236,11 @@ impl Session {
 
     /// Roughly what the session takes in memory, for the cache's bound.
     pub(super) fn weight(&self) -> u32 {
-        let policy = self.session_policy.as_ref().map_or(0, |policy| policy.document.len() * 8);
+        let policy = self
+            .session_policy
+            .as_ref()
+            .and_then(|policy| policy.inline.as_ref())
+            .map_or(0, |(text, _)| text.len() * 8);
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
         u32::try_from(600 + token + policy).unwrap_or(u32::MAX)
     }

@@ -4,59 +4,21 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
 use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
+use zeroize::Zeroizing;
 
 use super::{
     keyring::Keyring,
     mint::{TemporaryCredentials, key_pair},
+    principals::Principals,
     seal::{self, OpenError},
-    session::{Authority, Grant, Session},
+    session::{Authority, Grant, Session, SessionTags},
 };
 use crate::{
-    arn::AccountId,
     clock::Timestamp,
-    iam::{EffectivePolicies, PolicyRegistry, PolicySet},
-    identity::Directory,
+    iam::{Denial, EffectivePolicies, Principal},
     secret::AccessKeyId,
     sigv4::{self, Claim, Rules, VerifiedSignature},
 };
-
-/// Who there is and what they may do, as the configuration says now.
-#[derive(Debug)]
-pub struct Principals {
-    pub account: AccountId,
-    pub directory: Directory,
-    /// What a user may do without a role, by the user's name.
-    of_users: HashMap<String, Arc<PolicySet>>,
-    of_roles: HashMap<String, Arc<PolicySet>>,
-}
-
-impl Principals {
-    /// Policies that cannot be found are no policies, and no policies allow nothing.
-    pub fn new(account: AccountId, directory: Directory, policies: &PolicyRegistry) -> Self {
-        let resolve = |names: &[String]| Arc::new(policies.resolve(names).unwrap_or_default());
-        let of_users = directory.users().map(|user| (user.name.clone(), resolve(&user.policies))).collect();
-        let of_roles = directory.roles().map(|role| (role.name.clone(), resolve(&role.policies))).collect();
-        Self { account, directory, of_users, of_roles }
-    }
-
-    /// The policies of whoever is behind a session; `None` when they are gone, or no longer trusted.
-    fn policies_of(&self, session: &Session) -> Option<Arc<PolicySet>> {
-        let user = self.directory.user(&session.user)?;
-        match &session.authority {
-            Authority::User => self.of_users.get(&user.name),
-            Authority::Role { role, .. } if user.roles.contains(role) => self.of_roles.get(role),
-            Authority::Role { .. } => None,
-        }
-        .cloned()
-    }
-
-    fn arn_of(&self, session: &Session) -> String {
-        match &session.authority {
-            Authority::Role { role, session_name } => self.account.assumed_role(role, session_name),
-            Authority::User => self.account.user(&session.user),
-        }
-    }
-}
 
 /// Mints sessions and finds them again.
 #[derive(Debug)]
@@ -136,7 +98,7 @@ pub struct Authenticated {
     session: Arc<Session>,
     policies: EffectivePolicies,
     signature: VerifiedSignature,
-    principal: Arc<str>,
+    principal: Arc<Principal>,
 }
 
 impl Authenticated {
@@ -153,8 +115,8 @@ impl Authenticated {
         &self.signature
     }
 
-    /// The ARN of who this is.
-    pub fn principal(&self) -> &str {
+    /// Who this is.
+    pub fn principal(&self) -> &Principal {
         &self.principal
     }
 }
@@ -167,6 +129,7 @@ impl SessionStore {
                 user: user.name.clone(),
                 authority: Authority::User,
                 session_policy: None,
+                tags: SessionTags::default(),
                 expires_at: Timestamp::from_unix(i64::MAX),
             };
             let epoch = Timestamp::from_unix(0);
@@ -252,8 +215,9 @@ impl SessionStore {
             .principals
             .policies_of(&session)
             .ok_or(AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone })?;
-        let policies = EffectivePolicies { identity, session: session.session_policy().cloned() };
-        let principal = session.principal(|| self.principals.arn_of(&session));
+        let policies =
+            EffectivePolicies { identity, session: session.session_set(&self.principals.policies) };
+        let principal = session.principal(|| self.principals.principal_of(&session));
         Ok(Authenticated { session, policies, signature, principal })
     }
 
@@ -295,6 +259,23 @@ impl SessionStore {
             let lifetime = session.expires_at.distance(now);
             self.unexpired.insert(session.access_key_id.clone(), Kept { session, lifetime });
         }
+    }
+
+    /// Seals a denial for those who may have it opened.
+    pub fn seal_denial(&self, denial: &Denial) -> Option<String> {
+        let plain = Zeroizing::new(serde_json::to_vec(denial).ok()?);
+        seal::seal_bytes(plain, seal::AUTHORIZATION_MESSAGE, &self.keyring, &self.random).ok()
+    }
+
+    /// The JSON of a sealed denial.
+    pub fn open_denial(&self, message: &str) -> Result<String, OpenError> {
+        let plain = seal::open_bytes(message, seal::AUTHORIZATION_MESSAGE, &self.keyring)?;
+        String::from_utf8(plain.to_vec()).map_err(|_| OpenError::Malformed)
+    }
+
+    /// Whether a key is one of ours that is alive: a user's, or a temporary one that was seen here.
+    pub fn knows(&self, access_key_id: &str) -> bool {
+        self.long_term.contains_key(access_key_id) || self.unexpired.contains_key(access_key_id)
     }
 
     /// How many sessions are in the cache, about.

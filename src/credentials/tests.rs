@@ -21,7 +21,12 @@ fn now() -> Timestamp {
 fn grant() -> Grant {
     Grant {
         user: "alice".to_owned(),
-        authority: Authority::Role { role: "reader".to_owned(), session_name: "s".to_owned() },
+        authority: Authority::Role {
+            role: "reader".to_owned(),
+            session_name: "s".to_owned(),
+            via: Vec::new(),
+        },
+        tags: SessionTags::default(),
         session_policy: None,
         expires_at: now().plus(Duration::from_secs(60)),
     }
@@ -41,11 +46,12 @@ fn store(keys: &str) -> SessionStore {
         policies: Vec::new(),
         max_duration: Duration::from_secs(3600),
         external_id: None,
+        trust: Vec::new(),
     };
     let principals = Principals::new(
         AccountId::parse("000000000000").unwrap(),
         Directory::new(vec![user], vec![role]),
-        &PolicyRegistry::default(),
+        PolicyRegistry::default(),
     );
     SessionStore::new(Keyring::parse(keys).unwrap(), Arc::new(principals), 1 << 20)
 }
@@ -110,10 +116,16 @@ fn a_session_policy_is_sealed_into_the_token() {
     let document =
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
     let compiled = Arc::new(Policy::parse(document).unwrap());
-    let grant = Grant { session_policy: Some((document.to_owned(), compiled)), ..grant() };
+    let grant = Grant {
+        session_policy: Some(SessionPolicy {
+            inline: Some((document.to_owned(), compiled)),
+            names: Vec::new(),
+        }),
+        ..grant()
+    };
     let made = store(NEW).mint(grant, now()).unwrap();
     let opened = open(made.session_token.expose(), NEW).unwrap();
-    assert_eq!(opened.session_policy.unwrap().document, document);
+    assert_eq!(opened.session_policy.unwrap().inline.unwrap().0, document);
 }
 
 #[test]

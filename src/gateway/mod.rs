@@ -3,6 +3,7 @@
 //! `Gateway::s3` is the whole way of an S3 request; each step takes what only the step before it can make.
 
 pub mod admin;
+mod bucket_list;
 mod objects;
 mod post_form;
 mod record;
@@ -30,17 +31,17 @@ use self::{
 };
 use crate::{
     backend::{Backend, owner::ShownOwner},
-    clock::Clock,
-    credentials::SessionStore,
+    clock::{Clock, Timestamp},
+    credentials::{Authenticated, SessionStore},
     s3::{
-        Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
-        operation::Kind, profile::Profile,
+        Arrival, Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
+        operation::Kind, profile::Profile, refuse_public,
     },
     server::{
         Peer,
         hygiene::{self, CleanHead, HeadLimits},
     },
-    sigv4::{RequestHead, Rules, SignedRequest},
+    sigv4::{Claim, RequestHead, Rules, SignedRequest},
     sts,
 };
 
@@ -56,6 +57,8 @@ pub struct Settings {
     pub max_uri: usize,
     pub max_head_size: usize,
     pub max_object_size: u64,
+    /// ACLs and bucket policies may let everybody in at the backend.
+    pub allow_public: bool,
     /// How long a body may not move, in either direction.
     pub stall_timeout: Duration,
 }
@@ -113,11 +116,16 @@ impl Gateway {
         let answered = match self.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
-                self.route(&parts, body, &mut record).await
+                self.route(&parts, body, peer, &mut record).await
             }
             Err(_) => Err(S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")),
         };
-        let mut response = answered.unwrap_or_else(|error| refusal(&error, &parts, &mut record));
+        let mut response = answered.unwrap_or_else(|mut error| {
+            // The reasons of a denial, for those who may have them opened.
+            let message = error.denial.as_ref().and_then(|denial| self.sessions.seal_denial(denial));
+            error.elements.extend(message.map(|message| ("EncodedAuthorizationMessage", message)));
+            refusal(&error, &parts, &mut record)
+        });
         if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
             response.headers_mut().insert("x-amz-request-id", id);
         }
@@ -134,6 +142,7 @@ impl Gateway {
         &self,
         parts: &Parts,
         body: Incoming,
+        peer: Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let limits =
@@ -145,11 +154,11 @@ impl Gateway {
         let place = self.settings.hosts.place(head.host)?;
         match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
             // What is rare does not make the future of every request larger.
-            Route::Sts => Ok(Box::pin(self.sts(parts, head, body, record)).await),
+            Route::Sts => Ok(Box::pin(self.sts(parts, head, body, peer, record)).await),
             Route::S3 if post_form::is_form(parts) => {
-                Box::pin(self.post_form(parts, head, &place, body, record)).await
+                Box::pin(self.post_form(parts, head, &place, body, peer, record)).await
             }
-            Route::S3 => self.s3(parts, head, &place, body, record).await,
+            Route::S3 => self.s3(parts, head, &place, body, peer, record).await,
         }
     }
 
@@ -160,34 +169,62 @@ impl Gateway {
         head: CleanHead<'_>,
         place: &Place,
         body: Incoming,
+        peer: Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
         let caller =
             self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
-        record.caller(caller.principal(), caller.session().access_key_id.as_str());
+        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
         let target = Target::read(place, head.path, self.settings.profile)?;
         record.target(&target);
         let headers = with_hoisted(&parts.headers, &signed)?;
         let call = Call::classify(&parts.method, target, signed.operation_parameters(), &headers)?;
         record.operation = call.spec().name;
-        let subject = Subject {
-            principal: caller.principal(),
-            policies: caller.policies(),
-            account: self.sessions.principals().account.as_str(),
-            profile: self.settings.profile,
-        };
+        let subject = self.subject(&caller, &signed, peer, now);
         let limits =
             BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
         let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
             return Box::pin(self.multi_delete(call, body, subject, now, record)).await;
         }
-        let permit = authorize(call, &headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
+        let (body, described) = body.describe(call.spec()).await?;
+        let permit = authorize(call, &headers, &described, subject)
+            .inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;
         let prepared = body.prepare(permit.spec()).await?;
+        if !self.settings.allow_public {
+            refuse_public(permit.spec(), permit.headers(), prepared.document())?;
+        }
+        if permit.shows_some_buckets() {
+            return Box::pin(self.list_buckets(&permit, &headers, subject, now, record)).await;
+        }
         self.forward(&permit, prepared, now, record).await
+    }
+
+    fn subject<'a>(
+        &self,
+        caller: &'a Authenticated,
+        signed: &'a impl Claim,
+        peer: Peer,
+        now: Timestamp,
+    ) -> Subject<'a> {
+        let signature = caller.signature();
+        Subject {
+            principal: caller.principal(),
+            policies: caller.policies(),
+            profile: self.settings.profile,
+            arrival: Arrival {
+                address: peer.address,
+                tls: peer.tls,
+                now,
+                mechanism: signature.mechanism(),
+                signed_at: signed.signed_at(),
+                region: signed.scope().region,
+                payload: signature.payload(),
+            },
+        }
     }
 
     async fn sts(
@@ -195,6 +232,7 @@ impl Gateway {
         parts: &Parts,
         head: CleanHead<'_>,
         body: Incoming,
+        peer: Peer,
         record: &mut Record,
     ) -> Response<ReplyBody> {
         let request_id = record.request_id.to_string();
@@ -210,7 +248,12 @@ impl Gateway {
                 return xml(error.code.status(), error.to_xml(&request_id));
             }
         };
-        let request = sts::Request { head: request_head(parts, head), body: &body };
+        let request = sts::Request {
+            head: request_head(parts, head),
+            body: &body,
+            address: peer.address,
+            tls: peer.tls,
+        };
         let reply = self.sts.answer(request, self.clock.now(), &request_id);
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);

@@ -54,7 +54,7 @@ impl Gateway {
         self.pass_on(permit.spec(), reply, record).await
     }
 
-    async fn pass_on(
+    pub(super) async fn pass_on(
         &self,
         spec: &'static Spec,
         reply: Response<Incoming>,
@@ -171,7 +171,7 @@ impl Gateway {
         Ok(xml(StatusCode::OK, decided.merge(Some(&answer))?))
     }
 
-    async fn read_whole(&self, body: Incoming, limit: usize) -> Result<Bytes, S3Error> {
+    pub(super) async fn read_whole(&self, body: Incoming, limit: usize) -> Result<Bytes, S3Error> {
         let read =
             tokio::time::timeout(self.settings.stall_timeout, Limited::new(body, limit).collect()).await;
         match read {

@@ -20,10 +20,11 @@ use super::{
 use crate::{
     backend::{Outgoing, Progress},
     s3::{
-        Call, ErrorCode, Place, S3Error, Subject, Target, authorize,
+        Call, Described, ErrorCode, Place, S3Error, Target, authorize,
         checksum::{Algorithm, Expected, Hasher},
+        refuse_public,
     },
-    server::hygiene::CleanHead,
+    server::{Peer, hygiene::CleanHead},
     sigv4::{FormError, FormFields, PolicyProblem, SignedForm},
 };
 
@@ -51,6 +52,7 @@ impl Gateway {
         head: CleanHead<'_>,
         place: &Place,
         body: Incoming,
+        peer: Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.operation = "PostObject";
@@ -65,7 +67,7 @@ impl Gateway {
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
         let caller =
             self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
-        record.caller(caller.principal(), caller.session().access_key_id.as_str());
+        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
         let bucket = Target::read(place, head.path, self.settings.profile)?;
         let (Some(bucket), None) = (bucket.bucket(), bucket.key()) else {
             return Err(S3Error::new(
@@ -78,15 +80,14 @@ impl Gateway {
         record.target(&target);
         signed.policy().check(&fields, bucket, &key, now).map_err(|problem| of_policy(&problem))?;
         let headers = headers_of(&fields)?;
-        let subject = Subject {
-            principal: caller.principal(),
-            policies: caller.policies(),
-            account: self.sessions.principals().account.as_str(),
-            profile: self.settings.profile,
-        };
+        let subject = self.subject(&caller, &signed, peer, now);
         let call = Call::upload_by_form(target)?;
-        let permit = authorize(call, &headers, subject).inspect_err(|_| record.decision = Decision::Deny)?;
+        let permit = authorize(call, &headers, &Described::default(), subject)
+            .inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;
+        if !self.settings.allow_public {
+            refuse_public(permit.spec(), permit.headers(), &[])?;
+        }
 
         let file = read_file(file, stall, signed.policy().length_range()).await?;
         check_file(&headers, &file)?;

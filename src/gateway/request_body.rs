@@ -13,7 +13,7 @@ use crate::{
         upload::{Checks, Upload, Verdict},
     },
     s3::{
-        ErrorCode, S3Error,
+        Described, ErrorCode, S3Error,
         checksum::{Algorithm, Expected},
         headers::is_aws_chunked,
         operation::{BodyKind, Spec},
@@ -56,6 +56,45 @@ pub(super) struct Prepared {
     /// For bodies that stream: their checks end while the backend already reads.
     pub(super) verdict: Option<Verdict>,
     pub(super) length: u64,
+}
+
+/// A body on its way to being sent.
+#[derive(Debug)]
+pub(super) enum Staged<'r> {
+    Unread(RequestBody<'r>),
+    /// Read and proven before the decision, which asked for what it says.
+    Read(Prepared),
+}
+
+impl Staged<'_> {
+    pub(super) async fn prepare(self, spec: &Spec) -> Result<Prepared, S3Error> {
+        match self {
+            Self::Unread(body) => body.prepare(spec).await,
+            Self::Read(prepared) => Ok(prepared),
+        }
+    }
+}
+
+impl Prepared {
+    /// The document that goes on; empty for bodies that are none.
+    pub(super) fn document(&self) -> &[u8] {
+        match &self.outgoing {
+            Outgoing::Document(document) => document,
+            _ => &[],
+        }
+    }
+}
+
+impl<'r> RequestBody<'r> {
+    /// Reads what the decision may ask for. Most bodies are left alone until it has fallen.
+    pub(super) async fn describe(self, spec: &Spec) -> Result<(Staged<'r>, Described), S3Error> {
+        if !spec.describes {
+            return Ok((Staged::Unread(self), Described::default()));
+        }
+        let prepared = Box::pin(self.prepare(spec)).await?;
+        let described = Described::read(prepared.document())?;
+        Ok((Staged::Read(prepared), described))
+    }
 }
 
 impl RequestBody<'_> {

@@ -4,40 +4,96 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{policy::Policy, statement::Effect};
+use super::{
+    action::Action,
+    context::Context,
+    index::Index,
+    policy::Policy,
+    statement::{Effect, Statement},
+};
 
 /// What is to be decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// As IAM names it: `s3:GetObject`.
-    pub action: &'a str,
+    pub action: Action,
     /// A whole ARN.
     pub resource: &'a str,
+    pub context: &'a dyn Context,
 }
 
-/// Policies by name.
-#[derive(Debug, Clone, Default)]
-pub struct PolicySet(Vec<(Arc<str>, Arc<Policy>)>);
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.action.name(), self.resource)
+    }
+}
+
+/// Policies by name, as one: what any of them allows and none of them denies.
+#[derive(Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<(Arc<str>, Arc<Policy>)>,
+    /// Every statement: the place of its policy and its own.
+    statements: Vec<(usize, usize)>,
+    index: Option<Index>,
+}
+
+/// Below this many statements asking each is cheaper than looking them up.
+const INDEXED_FROM: usize = 24;
 
 impl PolicySet {
     pub fn new(policies: Vec<(Arc<str>, Arc<Policy>)>) -> Self {
-        Self(policies)
+        let statements: Vec<(usize, usize)> = policies
+            .iter()
+            .enumerate()
+            .flat_map(|(place, (_, policy))| (0..policy.statements.len()).map(move |index| (place, index)))
+            .collect();
+        let mut set = Self { policies, statements, index: None };
+        if set.statements.len() >= INDEXED_FROM {
+            set.index = Some(Index::new(
+                (0..set.statements.len()).filter_map(|at| set.statement(at).map(|found| found.1)),
+            ));
+        }
+        set
     }
 
     /// An inline session policy.
     pub fn inline(policy: Arc<Policy>) -> Self {
-        Self(vec![(Arc::from("session policy"), policy)])
+        Self::new(vec![(Arc::from("session policy"), policy)])
     }
 
-    fn first(&self, request: &Request<'_>, effect: Effect) -> Option<StatementRef<'_>> {
-        self.0.iter().find_map(|(name, policy)| {
-            let (index, statement) = policy
-                .statements
-                .iter()
-                .enumerate()
-                .find(|(_, statement)| statement.effect == effect && statement.applies_to(request))?;
-            Some(StatementRef { policy: name, sid: statement.sid.as_deref(), index })
-        })
+    pub fn policies(&self) -> &[(Arc<str>, Arc<Policy>)] {
+        &self.policies
+    }
+
+    pub(super) fn statement(&self, at: usize) -> Option<(StatementRef<'_>, &Statement)> {
+        let (place, index) = *self.statements.get(at)?;
+        let (name, policy) = self.policies.get(place)?;
+        let statement = policy.statements.get(index)?;
+        Some((StatementRef { policy: name, sid: statement.sid.as_deref(), index }, statement))
+    }
+
+    pub(super) fn statements(&self) -> impl Iterator<Item = (StatementRef<'_>, &Statement)> {
+        (0..self.statements.len()).filter_map(|at| self.statement(at))
+    }
+
+    /// The statement that denies, or the first that allows.
+    fn verdict(&self, request: &Request<'_>) -> Option<(StatementRef<'_>, Effect)> {
+        let mut allowed = None;
+        let mut look = |at: usize| {
+            let (name, statement) = self.statement(at)?;
+            // One that allows is enough; only a denial can still change anything.
+            if (allowed.is_none() || statement.effect == Effect::Deny) && statement.applies_to(request) {
+                match statement.effect {
+                    Effect::Deny => return Some(name),
+                    Effect::Allow => allowed = Some(name),
+                }
+            }
+            None
+        };
+        let denied = match &self.index {
+            None => (0..self.statements.len()).find_map(&mut look),
+            Some(index) => index.candidates(request).find_map(&mut look),
+        };
+        denied.map(|name| (name, Effect::Deny)).or(allowed.map(|name| (name, Effect::Allow)))
     }
 }
 
@@ -88,23 +144,39 @@ pub struct EffectivePolicies {
 }
 
 impl EffectivePolicies {
+    /// Whether some right is given on something whose ARN begins so. What denies is not asked: this says where there may be
+    /// anything at all.
+    pub fn may_reach(&self, beginning: &str, context: &dyn Context) -> bool {
+        self.every_set(|statement| statement.resources.may_include_below(beginning, context))
+    }
+
+    /// Whether some right is given on exactly this.
+    pub fn may_name(&self, resource: &str, context: &dyn Context) -> bool {
+        self.every_set(|statement| statement.resources.include(resource, context) == Ok(true))
+    }
+
+    fn every_set(&self, reaches: impl Fn(&Statement) -> bool) -> bool {
+        let within = |set: &PolicySet| {
+            set.statements().any(|(_, statement)| {
+                statement.effect == Effect::Allow && statement.actions.has_any_of("s3:") && reaches(statement)
+            })
+        };
+        within(&self.identity) && self.session.as_deref().is_none_or(within)
+    }
+
     pub fn evaluate(&self, request: &Request<'_>) -> Decision<'_> {
-        if let Some(statement) = self.identity.first(request, Effect::Deny) {
+        let identity = self.identity.verdict(request);
+        if let Some((statement, Effect::Deny)) = identity {
             return Decision::ExplicitDeny(statement, DeniedBy::Identity);
         }
-        if let Some(statement) =
-            self.session.as_ref().and_then(|session| session.first(request, Effect::Deny))
-        {
+        let session = self.session.as_ref().map(|session| session.verdict(request));
+        if let Some(Some((statement, Effect::Deny))) = session {
             return Decision::ExplicitDeny(statement, DeniedBy::Session);
         }
-        let Some(statement) = self.identity.first(request, Effect::Allow) else {
-            return Decision::ImplicitDeny(DeniedBy::Identity);
-        };
-        match &self.session {
-            Some(session) if session.first(request, Effect::Allow).is_none() => {
-                Decision::ImplicitDeny(DeniedBy::Session)
-            }
-            _ => Decision::Allow(statement),
+        match (identity, session) {
+            (None, _) => Decision::ImplicitDeny(DeniedBy::Identity),
+            (Some(_), Some(None)) => Decision::ImplicitDeny(DeniedBy::Session),
+            (Some((statement, _)), _) => Decision::Allow(statement),
         }
     }
 }

@@ -1,19 +1,34 @@
 //! The policy language of AWS IAM: compiled when loaded, evaluated per request. Pure.
 //!
-//! Supported now: `Version`, `Id`, and statements of `Sid`, `Effect`, `Action` or `NotAction`, `Resource` or `NotResource`, with
-//! wildcards. Everything else is refused when the policy is loaded, never ignored.
+//! A policy that is not understood whole is refused when it is loaded, never ignored in part.
 
+mod action;
+mod condition;
+mod context;
+mod denial;
 mod evaluate;
+mod explain;
+mod index;
 mod json;
+mod key;
 mod pattern;
 mod policy;
+mod principal;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 pub use self::{
+    action::Action,
+    context::{Context, GivenContext, NoContext, Values},
+    denial::Denial,
     evaluate::{Decision, DeniedBy, EffectivePolicies, PolicySet, Request, StatementRef},
+    explain::{Considered, Tried, nearest},
+    key::{ConditionKey, Plain},
     policy::{Policy, PolicyError},
+    principal::{Principal, PrincipalType},
+    statement::{Effect, Statement, Written},
 };
 
 use std::{collections::HashMap, sync::Arc};
@@ -37,4 +52,9 @@ impl PolicyRegistry {
         let found = names.iter().map(|name| Some((Arc::from(name.as_str()), self.0.get(name)?.clone())));
         Some(PolicySet::new(found.collect::<Option<Vec<_>>>()?))
     }
+}
+
+/// Reads JSON in which every name of an object is given once; `None`: it is not that.
+pub fn read_json(text: &str) -> Option<serde_json::Value> {
+    serde_json::from_str::<json::Json>(text).ok().map(Into::into)
 }

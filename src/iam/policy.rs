@@ -29,6 +29,10 @@ impl PolicyError {
 }
 
 impl Policy {
+    pub fn statements(&self) -> &[Statement] {
+        &self.statements
+    }
+
     /// Reads and compiles a document. Whatever is not understood is refused.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
         if document.len() > MAX_BYTES {
@@ -45,32 +49,45 @@ impl Policy {
         let Json::Object(members) = json else {
             return Err(PolicyError::at("/", format!("a policy is an object, this is {}", json.kind())));
         };
-        let mut version = false;
+        let mut version = None;
         let mut statements = None;
         for (name, value) in members {
             match name.as_str() {
                 "Version" => {
-                    check_version(&value)?;
-                    version = true;
+                    version = Some(read_version(&value)?);
                 }
                 "Id" => {
                     string(value, "/Id")?;
                 }
-                "Statement" => statements = Some(read_statements(value)?),
+                "Statement" => statements = Some(value),
                 other => return Err(unknown("", other, &["Version", "Id", "Statement"])),
             }
         }
-        if !version {
+        let Some(version) = version else {
             return Err(PolicyError::at("/", "`Version` is missing; write \"Version\": \"2012-10-17\""));
-        }
+        };
         let statements = statements.ok_or_else(|| PolicyError::at("/", "`Statement` is missing"))?;
-        Ok(Self { statements })
+        if version == Version::Before && document.contains("${") {
+            return Err(PolicyError::at(
+                "/Version",
+                "policy variables came with \"2012-10-17\"; in \"2008-10-17\" they would be plain text",
+            ));
+        }
+        Ok(Self { statements: read_statements(statements)? })
     }
 }
 
-fn check_version(value: &Json) -> Result<(), PolicyError> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    /// `2008-10-17`, which has no variables.
+    Before,
+    Current,
+}
+
+fn read_version(value: &Json) -> Result<Version, PolicyError> {
     match value {
-        Json::String(version) if version == "2012-10-17" || version == "2008-10-17" => Ok(()),
+        Json::String(version) if version == "2012-10-17" => Ok(Version::Current),
+        Json::String(version) if version == "2008-10-17" => Ok(Version::Before),
         _ => Err(PolicyError::at("/Version", "the version must be \"2012-10-17\"")),
     }
 }
@@ -130,7 +147,6 @@ pub(super) fn unknown(place: &str, name: &str, known: &[&str]) -> PolicyError {
         ("Principal" | "NotPrincipal", _) => {
             format!("`{name}` belongs to resource policies; a policy here says what its bearer may do")
         }
-        ("Condition", _) => "`Condition` is not supported by this version; a policy with conditions is refused, because without them it would grant more than it says".to_owned(),
         (_, Some(meant)) => format!("`{name}` is not an element of a policy; did you mean `{meant}`?"),
         (_, None) => format!("`{name}` is not an element of a policy"),
     };

@@ -18,14 +18,60 @@ pub struct User {
     pub s3_access: bool,
 }
 
-/// A set of policies with a trust rule; who may assume it stands with the users.
+/// A set of policies, and whom it trusts.
 #[derive(Debug, Clone)]
 pub struct Role {
     pub name: String,
     pub policies: Vec<String>,
     pub max_duration: std::time::Duration,
-    /// When given, `AssumeRole` must name it.
+    /// When given, `AssumeRole` must name it, whichever rule lets the caller in.
     pub external_id: Option<String>,
+    /// Any one of them lets somebody in, beside the users that name the role as theirs.
+    pub trust: Vec<TrustRule>,
+}
+
+/// Whom a role lets in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustRule {
+    /// Names of users; `*` is every user.
+    pub users: Vec<String>,
+    /// Names of roles whose sessions may assume this one.
+    pub roles: Vec<String>,
+    pub external_id: Option<String>,
+    /// The keys of the session tags that may be set, in lower case; `*` is every key.
+    pub session_tags: Vec<String>,
+}
+
+/// Who was proven.
+#[derive(Debug, Clone, Copy)]
+pub enum Proven<'a> {
+    User(&'a User),
+    /// The bearer of a session of this role.
+    Role(&'a str),
+}
+
+/// Why somebody may assume a role. Only [`Directory::trust`] and [`Directory::assume`] make one.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    /// `None`: the user's own list names the role, and nothing more.
+    rule: Option<&'a TrustRule>,
+}
+
+impl Trust<'_> {
+    /// Whether a session tag of this key may be set.
+    pub fn allows_tag(&self, key: &str) -> bool {
+        let key = key.to_ascii_lowercase();
+        self.rule.is_some_and(|rule| rule.session_tags.iter().any(|known| *known == key || known == "*"))
+    }
+}
+
+impl TrustRule {
+    fn names(&self, proven: Proven<'_>) -> bool {
+        match proven {
+            Proven::User(user) => self.users.iter().any(|name| *name == user.name || name == "*"),
+            Proven::Role(role) => self.roles.iter().any(|name| name == role),
+        }
+    }
 }
 
 /// Every user and role of a configuration.
@@ -53,6 +99,33 @@ impl Directory {
 
     pub fn user(&self, name: &str) -> Option<&Arc<User>> {
         self.users.get(name)
+    }
+
+    /// Whether a role still trusts somebody who was let in before: the external id was asked for then.
+    pub fn trust<'a>(&self, role: &'a Role, proven: Proven<'_>) -> Option<Trust<'a>> {
+        Self::find(role, proven, |_| true)
+    }
+
+    /// Whether a role lets somebody in now.
+    pub fn assume<'a>(
+        &self,
+        role: &'a Role,
+        proven: Proven<'_>,
+        external_id: Option<&str>,
+    ) -> Option<Trust<'a>> {
+        let fits =
+            |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| external_id == Some(wanted));
+        if !fits(&role.external_id) {
+            return None;
+        }
+        Self::find(role, proven, |rule| fits(&rule.external_id))
+    }
+
+    fn find<'a>(role: &'a Role, proven: Proven<'_>, also: impl Fn(&TrustRule) -> bool) -> Option<Trust<'a>> {
+        // A rule may allow tags, which the user's own list does not.
+        let fitting = role.trust.iter().find(|candidate| candidate.names(proven) && also(candidate));
+        let listed = matches!(proven, Proven::User(user) if user.roles.contains(&role.name));
+        (fitting.is_some() || listed).then_some(Trust { rule: fitting })
     }
 
     pub fn role(&self, name: &str) -> Option<&Arc<Role>> {

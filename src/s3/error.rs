@@ -3,6 +3,8 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use http::StatusCode;
+
+use crate::iam::Denial;
 use quick_xml::escape::partial_escape as escape;
 
 use crate::{clock::Timestamp, sigv4};
@@ -47,8 +49,10 @@ codes! {
     InvalidToken BAD_REQUEST,
     InvalidURI BAD_REQUEST,
     KeyTooLongError BAD_REQUEST,
+    MalformedACLError BAD_REQUEST,
     MalformedPOSTRequest BAD_REQUEST,
     MalformedTrailerError BAD_REQUEST,
+    MalformedPolicy BAD_REQUEST,
     MalformedXML BAD_REQUEST,
     MaxMessageLengthExceeded BAD_REQUEST,
     MetadataTooLarge BAD_REQUEST,
@@ -80,11 +84,13 @@ pub struct S3Error {
     pub cause: Option<String>,
     /// Another status than the code's own.
     pub status: Option<StatusCode>,
+    /// What a policy decided.
+    pub denial: Option<Box<Denial>>,
 }
 
 impl S3Error {
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), elements: Vec::new(), cause: None, status: None }
+        Self { code, message: message.into(), elements: Vec::new(), cause: None, status: None, denial: None }
     }
 
     /// What went wrong on our side; the client learns only that it did.
@@ -103,6 +109,16 @@ impl S3Error {
     pub fn caused_by(mut self, cause: impl std::fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
+    }
+
+    #[must_use]
+    pub(super) fn denied(mut self, denial: Denial) -> Self {
+        self.denial = Some(Box::new(denial));
+        self
+    }
+
+    pub(super) fn is_implicit_denial(&self) -> bool {
+        self.denial.as_ref().is_some_and(|denial| !denial.explicit)
     }
 
     pub fn status(&self) -> StatusCode {

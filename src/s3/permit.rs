@@ -4,7 +4,9 @@
 use http::HeaderMap;
 
 use super::{
+    context::{Arrival, RequestContext},
     copy_source::CopySource,
+    described::Described,
     error::{ErrorCode, S3Error},
     headers,
     multi_delete::{DeleteList, ObjectIdentifier},
@@ -14,24 +16,16 @@ use super::{
 };
 use crate::{
     arn,
-    iam::{Decision, DeniedBy, EffectivePolicies, Request},
+    iam::{Action, Decision, Denial, DeniedBy, EffectivePolicies, Principal, Request},
 };
 
-/// Who asks, and by which rules it is decided.
+/// Who asks, how, and by which rules it is decided.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
-    pub principal: &'a str,
+    pub principal: &'a Principal,
     pub policies: &'a EffectivePolicies,
-    /// Our account, which `x-amz-expected-bucket-owner` must name.
-    pub account: &'a str,
     pub profile: &'static Profile,
-}
-
-/// One right that a request needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permission {
-    pub action: &'static str,
-    pub resource: String,
+    pub arrival: Arrival<'a>,
 }
 
 /// An allowed request. Only [`authorize`] and [`authorize_delete`] make one.
@@ -42,6 +36,8 @@ pub struct Permit {
     query: Query,
     copy_source: Option<CopySource>,
     headers: HeaderMap,
+    /// `ListBuckets` without the right to see all of them: the reply shows only some.
+    some_buckets: bool,
 }
 
 impl Permit {
@@ -65,21 +61,29 @@ impl Permit {
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
+
+    /// Whether the buckets of the reply are to be asked for one by one: [`may_see_bucket`].
+    pub fn shows_some_buckets(&self) -> bool {
+        self.some_buckets
+    }
 }
 
 /// Decides every operation but multi-delete.
-pub fn authorize(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> Result<Permit, S3Error> {
+pub fn authorize(
+    call: Call,
+    request_headers: &HeaderMap,
+    described: &Described,
+    subject: Subject<'_>,
+) -> Result<Permit, S3Error> {
     if call.spec.kind == Kind::MultiDelete {
         return Err(S3Error::internal("a multi-delete came without its keys"));
     }
-    let permit = understood(call, request_headers, subject)?;
-    let permissions = permissions(&permit, request_headers);
-    if permissions.is_empty() {
-        return Err(S3Error::internal("an operation without an action"));
+    let mut permit = understood(call, request_headers, subject)?;
+    if permit.spec.name == "ListBuckets" {
+        permit.some_buckets = decide_list_buckets(&permit, request_headers, described, subject)?;
+        return Ok(permit);
     }
-    for permission in &permissions {
-        allowed(permission, subject)?;
-    }
+    decide(&permit, request_headers, described, subject)?;
     Ok(permit)
 }
 
@@ -94,14 +98,15 @@ pub fn authorize_delete(
     let bucket = permit.target.bucket().unwrap_or_default().to_owned();
     let mut allowed_keys = Vec::new();
     let mut denied = Vec::new();
+    let nothing = Described::default();
+    let bypass = bypasses_governance(request_headers);
     for object in list.objects {
         let resource = arn::object(&bucket, &object.key);
-        let mut actions =
-            vec![if object.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" }];
-        actions.extend(bypasses_governance(request_headers));
-        let refused = actions
-            .into_iter()
-            .find_map(|action| allowed(&Permission { action, resource: resource.clone() }, subject).err());
+        let mut context = context(&permit, request_headers, &nothing, subject);
+        context.version_id = object.version_id.as_deref();
+        let delete = if object.version_id.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+        let mut actions = std::iter::once(delete).chain(bypass);
+        let refused = actions.find_map(|action| allowed(action, &resource, &context, subject).err());
         match refused {
             None => allowed_keys.push(object),
             Some(error) => denied.push((object, error)),
@@ -124,7 +129,7 @@ pub struct DeletePermit {
 /// What is asked for, read whole. It is a permit only once every permission was given.
 fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> Result<Permit, S3Error> {
     for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
-        if request_headers.get(name).is_some_and(|owner| owner != subject.account) {
+        if request_headers.get(name).is_some_and(|owner| owner != subject.principal.account.as_str()) {
             return Err(S3Error::new(
                 ErrorCode::AccessDenied,
                 "Access Denied: the bucket has another owner.",
@@ -137,35 +142,92 @@ fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> 
         spec: call.spec,
         target: call.target,
         query: call.query,
+        some_buckets: false,
     })
 }
 
-fn permissions(permit: &Permit, headers: &HeaderMap) -> Vec<Permission> {
+fn context<'a>(
+    permit: &'a Permit,
+    headers: &'a HeaderMap,
+    described: &'a Described,
+    subject: Subject<'a>,
+) -> RequestContext<'a> {
+    let version = permit.query.iter().find(|(name, _)| name == "versionId");
+    RequestContext {
+        principal: subject.principal,
+        arrival: subject.arrival,
+        headers,
+        query: &permit.query,
+        copy_source: permit.copy_source.as_ref(),
+        version_id: version.map(|(_, value)| value.as_str()),
+        described,
+    }
+}
+
+/// Asks for every right that the request needs: the operation's own, those that its headers ask for, and those on the source
+/// of a copy.
+fn decide(
+    permit: &Permit,
+    headers: &HeaderMap,
+    described: &Described,
+    subject: Subject<'_>,
+) -> Result<(), S3Error> {
+    let context = context(permit, headers, described, subject);
     let resource = match (permit.target.bucket(), permit.target.key()) {
         (Some(bucket), Some(key)) => arn::object(bucket, key),
         (Some(bucket), None) => arn::bucket(bucket),
-        // An action without a resource type; policies write `*` or `arn:aws:s3:::*` for it.
-        (None, _) => arn::bucket("*"),
+        (None, _) => return Err(S3Error::internal("an operation without a resource")),
     };
-    let of_version = permit.query.iter().any(|(name, _)| name == "versionId");
-    let actions = if of_version { permit.spec.version_actions } else { permit.spec.actions };
-    let mut needed: Vec<Permission> = actions
-        .iter()
-        .copied()
-        .chain(asked_by_headers(permit, headers))
-        .map(|action| Permission { action, resource: resource.clone() })
-        .collect();
-    if let Some(source) = &permit.copy_source {
-        let resource = arn::object(&source.bucket, &source.key);
-        let versioned = source.version_id.is_some();
-        let read = if versioned { "s3:GetObjectVersion" } else { "s3:GetObject" };
-        needed.push(Permission { action: read, resource: resource.clone() });
-        if headers.get("x-amz-tagging-directive").is_some_and(|directive| directive == "COPY") {
-            let tags = if versioned { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
-            needed.push(Permission { action: tags, resource });
-        }
+    let actions =
+        if context.version_id.is_some() { permit.spec.version_actions } else { permit.spec.actions };
+    if actions.is_empty() {
+        return Err(S3Error::internal("an operation without an action"));
     }
-    needed
+    for action in actions.iter().copied().chain(asked_by_headers(permit, headers)) {
+        allowed(action, &resource, &context, subject)?;
+    }
+    let Some(source) = &permit.copy_source else { return Ok(()) };
+    let resource = arn::object(&source.bucket, &source.key);
+    let context = RequestContext { version_id: source.version_id.as_deref(), ..context };
+    let versioned = source.version_id.is_some();
+    let read = if versioned { "s3:GetObjectVersion" } else { "s3:GetObject" };
+    allowed(read, &resource, &context, subject)?;
+    if headers.get("x-amz-tagging-directive").is_some_and(|directive| directive == "COPY") {
+        let tags = if versioned { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+        allowed(tags, &resource, &context, subject)?;
+    }
+    Ok(())
+}
+
+/// Whether only some of the buckets may be seen. Nobody who could see none of them makes the backend list them.
+fn decide_list_buckets(
+    permit: &Permit,
+    headers: &HeaderMap,
+    described: &Described,
+    subject: Subject<'_>,
+) -> Result<bool, S3Error> {
+    let context = context(permit, headers, described, subject);
+    // The action has no resource type; policies write `*` or `arn:aws:s3:::*` for it.
+    let all = allowed("s3:ListAllMyBuckets", &arn::bucket("*"), &context, subject);
+    match all {
+        Ok(()) => Ok(false),
+        Err(error) if error.is_implicit_denial() && subject.policies.may_reach("arn:aws:s3:::", &context) => {
+            Ok(true)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a bucket is shown to somebody who may not see all of them: who may list it, or has any right in it.
+pub fn may_see_bucket(bucket: &str, permit: &Permit, headers: &HeaderMap, subject: Subject<'_>) -> bool {
+    let nothing = Described::default();
+    let context = context(permit, headers, &nothing, subject);
+    let bucket = arn::bucket(bucket);
+    let can = |action| allowed(action, &bucket, &context, subject).is_ok();
+    can("s3:ListAllMyBuckets")
+        || can("s3:ListBucket")
+        || subject.policies.may_reach(&format!("{bucket}/"), &context)
+        || subject.policies.may_name(&bucket, &context)
 }
 
 /// What headers ask for beside the operation itself. A header that sets something needs the action that sets it.
@@ -208,30 +270,55 @@ fn bypasses_governance(headers: &HeaderMap) -> Option<&'static str> {
     headers.contains_key("x-amz-bypass-governance-retention").then_some("s3:BypassGovernanceRetention")
 }
 
-fn allowed(permission: &Permission, subject: Subject<'_>) -> Result<(), S3Error> {
-    let Permission { action, resource } = permission;
-    let decision = subject.policies.evaluate(&Request { action, resource });
+fn allowed(
+    action: &'static str,
+    resource: &str,
+    context: &RequestContext<'_>,
+    subject: Subject<'_>,
+) -> Result<(), S3Error> {
+    let Some(action) = Action::named(action) else {
+        return Err(S3Error::internal(format!("{action} is no action")));
+    };
+    let decision = subject.policies.evaluate(&Request { action, resource, context });
+    if decision.is_allow() {
+        return Ok(());
+    }
+    Err(denial(action, resource, decision, context, subject))
+}
+
+/// As AWS words it.
+fn denial(
+    action: Action,
+    resource: &str,
+    decision: Decision<'_>,
+    context: &RequestContext<'_>,
+    subject: Subject<'_>,
+) -> S3Error {
+    let name = action.name();
     let (why, cause) = match decision {
-        Decision::Allow(_) => return Ok(()),
+        Decision::Allow(_) => return S3Error::internal("an allowed request was denied"),
         Decision::ExplicitDeny(statement, by) => {
             (format!("with an explicit deny in {}", kind_of(by)), format!("denied by {statement}"))
         }
         Decision::ImplicitDeny(by) => (
             format!(
-                "because no {} allows the {action} action",
+                "because no {} allows the {name} action",
                 kind_of(by).trim_start_matches("an ").trim_start_matches("a ")
             ),
-            format!("no {} allows {action} on {resource}", kind_of(by)),
+            format!("no {} allows {name} on {resource}", kind_of(by)),
         ),
     };
-    Err(S3Error::new(
-        ErrorCode::AccessDenied,
-        format!(
-            "User: {} is not authorized to perform: {action} on resource: \"{resource}\" {why}",
-            subject.principal
-        ),
-    )
-    .caused_by(cause))
+    let message = format!(
+        "User: {} is not authorized to perform: {name} on resource: \"{resource}\" {why}",
+        subject.principal.arn
+    );
+    S3Error::new(ErrorCode::AccessDenied, message).caused_by(cause).denied(Denial::new(
+        action,
+        resource,
+        decision,
+        context,
+        subject.principal,
+    ))
 }
 
 fn kind_of(by: DeniedBy) -> &'static str {

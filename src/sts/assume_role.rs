@@ -1,18 +1,22 @@
-//! `AssumeRole` by a long-term key.
+//! `AssumeRole`: by a long-term key, or by a session whose policies allow it.
 
 use std::sync::Arc;
 
 use super::{
-    MAX_SESSION_POLICY, Service,
+    Call, LONGEST_CHAINED, Service,
+    authorize::Needs,
     error::{ErrorCode, StsError},
     parameters::Parameters,
+    session_policy::packed_size,
+    session_tags::RequestTags,
 };
 use crate::{
     arn::RoleArn,
     clock::Timestamp,
-    credentials::{Authenticated, Authority, Grant, TemporaryCredentials},
-    iam::Policy,
-    identity::{Role, User},
+    credentials::{
+        Authenticated, Authority, Grant, SessionPolicy, SessionTags, TemporaryCredentials, role_id,
+    },
+    identity::{Proven, Role, User},
 };
 
 /// What the answer says.
@@ -36,43 +40,100 @@ const PARAMETERS: &[&str] = &[
     "RoleSessionName",
     "DurationSeconds",
     "Policy",
+    "PolicyArns.member.N.arn",
     "ExternalId",
+    "Tags.member.N.Key",
+    "Tags.member.N.Value",
+    "TransitiveTagKeys.member.N",
     // MinIO's, a label for a later mass revocation.
     "TokenRevokeType",
 ];
 
 impl Service {
-    pub(super) fn assume_role(
-        &self,
-        caller: &Authenticated,
-        parameters: &Parameters,
-        now: Timestamp,
-    ) -> Result<Assumed, StsError> {
-        parameters.only(PARAMETERS)?;
-        let user = self.long_term_user(caller)?;
-        let role = self.asked_role(&user, parameters)?;
-        let session_name = read_session_name(parameters)?;
-        let most = role.as_ref().map_or(self.settings.max_duration, |role| role.max_duration);
-        let expires_at = now.plus(self.duration(parameters, most)?);
-        let session_policy = read_session_policy(parameters)?;
-        let packed_policy_size =
-            session_policy.as_ref().map(|(document, _)| (document.len() * 100).div_ceil(MAX_SESSION_POLICY));
-        let account = &self.sessions.principals().account;
-        let (authority, arn) = match role {
-            Some(role) => {
-                let arn = account.assumed_role(&role.name, &session_name);
-                (Authority::Role { role: role.name.clone(), session_name: session_name.clone() }, Some(arn))
-            }
-            None => (Authority::User, None),
+    pub(super) fn assume_role(&self, call: Call<'_>) -> Result<Assumed, StsError> {
+        call.parameters.only(PARAMETERS)?;
+        let session_name = read_session_name(call.parameters)?;
+        let session_policy = self.session_policy(call.parameters)?;
+        let packed_policy_size = packed_size(session_policy.as_ref());
+        let tags = RequestTags::read(call.parameters)?;
+        let Some(role) = self.asked_role(call)? else {
+            let credentials = self.as_oneself(call, session_policy, &tags)?;
+            return Ok(Assumed { credentials, assumed_role: None, packed_policy_size });
         };
-        let grant = Grant { user: user.name.clone(), authority, session_policy, expires_at };
-        let credentials = self.mint(grant, now)?;
-        let assumed_role =
-            arn.map(|arn| AssumedRole { arn, id: format!("{}:{session_name}", role_id(&user)) });
+        let tags = self.let_in(call, &role, tags)?;
+        let (via, most) = match &call.caller.session().authority {
+            Authority::Role { role: by, via, .. } => {
+                let via = via.iter().cloned().chain([by.clone()]).collect();
+                (via, role.max_duration.min(LONGEST_CHAINED))
+            }
+            Authority::User | Authority::Federated { .. } => (Vec::new(), role.max_duration),
+        };
+        let authority = Authority::Role { role: role.name.clone(), session_name: session_name.clone(), via };
+        let expires_at = call.now.plus(self.duration(call.parameters, most)?);
+        let user = call.caller.session().user.clone();
+        let credentials = self.mint(Grant { user, authority, session_policy, tags, expires_at }, call.now)?;
+        let arn = self.sessions.principals().account.assumed_role(&role.name, &session_name);
+        let assumed_role = Some(AssumedRole { arn, id: format!("{}:{session_name}", role_id(&role.name)) });
         Ok(Assumed { credentials, assumed_role, packed_policy_size })
     }
 
-    /// The user of a long-term key. A session may not make another one: its limits would have to be handed on.
+    /// Without a role, as MinIO's clients ask: the user's own rights.
+    fn as_oneself(
+        &self,
+        call: Call<'_>,
+        session_policy: Option<SessionPolicy>,
+        tags: &RequestTags,
+    ) -> Result<TemporaryCredentials, StsError> {
+        let user = self.long_term_user(call.caller)?;
+        if !tags.is_empty() {
+            return Err(StsError::sender(
+                ErrorCode::ValidationError,
+                "Tags can be set with a RoleArn alone: the role's trust says which.",
+            ));
+        }
+        let arn = self.sessions.principals().account.user(&user.name);
+        call.authorize("sts:AssumeRole", &arn, Needs::NoDeny, tags)?;
+        let expires_at = call.now.plus(self.duration(call.parameters, self.settings.max_duration)?);
+        let tags = SessionTags::default();
+        let grant =
+            Grant { user: user.name.clone(), authority: Authority::User, session_policy, tags, expires_at };
+        self.mint(grant, call.now)
+    }
+
+    /// Whether the role trusts the caller, the caller's policies agree, and the tags may be set.
+    fn let_in(&self, call: Call<'_>, role: &Role, tags: RequestTags) -> Result<SessionTags, StsError> {
+        let principals = self.sessions.principals();
+        let session = call.caller.session();
+        let arn = principals.account.role(&role.name);
+        let refused = || not_authorized(&call.caller.principal().arn, &arn);
+        let user = principals.directory.user(&session.user).ok_or_else(refused)?;
+        let proven = match &session.authority {
+            Authority::User => Proven::User(user),
+            Authority::Role { role, .. } => Proven::Role(role),
+            // AWS: no role can be assumed with the credentials of GetFederationToken.
+            Authority::Federated { .. } => return Err(refused()),
+        };
+        // The same answer whether the role is not there or may not be had: nobody learns which roles there are.
+        let external_id = call.parameters.value("ExternalId");
+        let trust = principals.directory.assume(role, proven, external_id).ok_or_else(refused)?;
+        let needs = if session.is_temporary() { Needs::Allow } else { Needs::NoDeny };
+        call.authorize("sts:AssumeRole", &arn, needs, &tags).map_err(|_| refused())?;
+        if let Some(key) = tags.iter_keys().find(|key| !trust.allows_tag(key)) {
+            return Err(StsError::sender(
+                ErrorCode::AccessDenied,
+                format!(
+                    "User: {} is not authorized to perform: sts:TagSession on resource: {arn} with the tag key {key}",
+                    call.caller.principal().arn
+                ),
+            ));
+        }
+        if !tags.is_empty() {
+            call.authorize("sts:TagSession", &arn, Needs::NoDeny, &tags)?;
+        }
+        tags.with_inherited(&session.tags)
+    }
+
+    /// The user of a long-term key.
     pub(super) fn long_term_user(&self, caller: &Authenticated) -> Result<Arc<User>, StsError> {
         if caller.session().is_temporary() {
             return Err(StsError::sender(
@@ -90,9 +151,9 @@ impl Service {
         })
     }
 
-    /// The role that was asked for and may be had; `None` when none was asked for.
-    fn asked_role(&self, user: &User, parameters: &Parameters) -> Result<Option<Arc<Role>>, StsError> {
-        let Some(text) = parameters.value("RoleArn") else { return Ok(None) };
+    /// The role that was asked for; `None` when none was.
+    fn asked_role(&self, call: Call<'_>) -> Result<Option<Arc<Role>>, StsError> {
+        let Some(text) = call.parameters.value("RoleArn") else { return Ok(None) };
         let principals = self.sessions.principals();
         let known = match RoleArn::parse(text) {
             None => {
@@ -106,19 +167,11 @@ impl Service {
             }
             Some(RoleArn::Role { .. } | RoleArn::Foreign) => None,
         };
-        let Some(role) = known else {
-            if self.settings.ignore_unknown_role_arn {
-                return Ok(None);
-            }
-            return Err(not_authorized(&principals.account.user(&user.name), text));
-        };
-        // The same answer whether the role is not there or may not be had: nobody learns which roles there are.
-        let external_id_fits =
-            role.external_id.as_deref().is_none_or(|wanted| parameters.value("ExternalId") == Some(wanted));
-        if !user.roles.contains(&role.name) || !external_id_fits {
-            return Err(not_authorized(&principals.account.user(&user.name), text));
+        match known {
+            Some(role) => Ok(Some(role.clone())),
+            None if self.settings.ignore_unknown_role_arn => Ok(None),
+            None => Err(not_authorized(&call.caller.principal().arn, text)),
         }
-        Ok(Some(role.clone()))
     }
 }
 
@@ -129,13 +182,8 @@ fn not_authorized(user: &str, role: &str) -> StsError {
     )
 }
 
-pub(super) fn access_denied() -> StsError {
+fn access_denied() -> StsError {
     StsError::sender(ErrorCode::AccessDenied, "Access denied.")
-}
-
-/// Stands for AWS's unique id of a role.
-fn role_id(user: &User) -> String {
-    format!("AROA{}", user.access_key_id.as_str().trim_start_matches("AKIA"))
 }
 
 /// 2 to 64 characters of `[\w+=,.@-]` (AWS). MinIO's clients may leave it out.
@@ -150,22 +198,4 @@ fn read_session_name(parameters: &Parameters) -> Result<String, StsError> {
         ErrorCode::ValidationError,
         "1 validation error detected: RoleSessionName must satisfy regular expression pattern: [\\w+=,.@-]{2,64}",
     ))
-}
-
-/// An empty policy is refused, it is not none.
-fn read_session_policy(parameters: &Parameters) -> Result<Option<(String, Arc<Policy>)>, StsError> {
-    let Some(document) = parameters.value("Policy") else { return Ok(None) };
-    if document.chars().count() > MAX_SESSION_POLICY {
-        return Err(StsError::sender(
-            ErrorCode::PackedPolicyTooLarge,
-            format!("The session policy must not be longer than {MAX_SESSION_POLICY} characters."),
-        ));
-    }
-    let policy = Policy::parse(document).map_err(|error| {
-        StsError::sender(
-            ErrorCode::MalformedPolicyDocument,
-            format!("The policy is not in the valid JSON format: {error}"),
-        )
-    })?;
-    Ok(Some((document.to_owned(), Arc::new(policy))))
 }

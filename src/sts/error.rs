@@ -21,6 +21,7 @@ pub enum ErrorCode {
     IncompleteSignature,
     InternalFailure,
     InvalidAction,
+    InvalidAuthorizationMessageException,
     InvalidClientTokenId,
     InvalidParameterValue,
     MalformedPolicyDocument,
@@ -35,12 +36,13 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AccessDenied,
         Self::ExpiredToken,
         Self::IncompleteSignature,
         Self::InternalFailure,
         Self::InvalidAction,
+        Self::InvalidAuthorizationMessageException,
         Self::InvalidClientTokenId,
         Self::InvalidParameterValue,
         Self::MalformedPolicyDocument,
@@ -62,6 +64,7 @@ impl ErrorCode {
             Self::IncompleteSignature => "IncompleteSignature",
             Self::InternalFailure => "InternalFailure",
             Self::InvalidAction => "InvalidAction",
+            Self::InvalidAuthorizationMessageException => "InvalidAuthorizationMessageException",
             Self::InvalidClientTokenId => "InvalidClientTokenId",
             Self::InvalidParameterValue => "InvalidParameterValue",
             Self::MalformedPolicyDocument => "MalformedPolicyDocument",
@@ -86,6 +89,7 @@ impl ErrorCode {
             Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
             Self::IncompleteSignature
             | Self::InvalidAction
+            | Self::InvalidAuthorizationMessageException
             | Self::InvalidParameterValue
             | Self::MalformedPolicyDocument
             | Self::MalformedQueryString

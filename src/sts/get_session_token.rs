@@ -1,23 +1,21 @@
 //! `GetSessionToken`: temporary credentials with the user's own rights.
 
-use super::{Service, error::StsError, parameters::Parameters};
-use crate::{
-    clock::Timestamp,
-    credentials::{Authenticated, Authority, Grant, TemporaryCredentials},
-};
+use super::{Call, Service, authorize::Needs, error::StsError, session_tags::RequestTags};
+use crate::credentials::{Authority, Grant, SessionTags, TemporaryCredentials};
 
 impl Service {
-    pub(super) fn get_session_token(
-        &self,
-        caller: &Authenticated,
-        parameters: &Parameters,
-        now: Timestamp,
-    ) -> Result<TemporaryCredentials, StsError> {
-        parameters.only(&["DurationSeconds"])?;
-        let user = self.long_term_user(caller)?;
-        let expires_at = now.plus(self.duration(parameters, self.settings.max_duration)?);
-        let grant =
-            Grant { user: user.name.clone(), authority: Authority::User, session_policy: None, expires_at };
-        self.mint(grant, now)
+    pub(super) fn get_session_token(&self, call: Call<'_>) -> Result<TemporaryCredentials, StsError> {
+        call.parameters.only(&["DurationSeconds"])?;
+        let user = self.long_term_user(call.caller)?;
+        call.authorize("sts:GetSessionToken", "*", Needs::NoDeny, &RequestTags::default())?;
+        let duration = self.duration(call.parameters, self.settings.max_duration)?;
+        let grant = Grant {
+            user: user.name.clone(),
+            authority: Authority::User,
+            session_policy: None,
+            tags: SessionTags::default(),
+            expires_at: call.now.plus(duration),
+        };
+        self.mint(grant, call.now)
     }
 }

@@ -4,19 +4,24 @@
 //! region of the signature may be empty, a role may be left out.
 
 mod assume_role;
+mod authorize;
 mod error;
+mod get_federation_token;
 mod get_session_token;
+mod inspect;
 mod parameters;
+mod session_policy;
+mod session_tags;
 mod xml;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use http::StatusCode;
 
 use crate::{
     clock::Timestamp,
-    credentials::{Authenticated, SessionStore},
+    credentials::{Authenticated, SessionStore, TemporaryCredentials},
     sigv4::{RequestHead, Rules, SignedRequest},
 };
 
@@ -25,8 +30,8 @@ use self::parameters::Parameters;
 
 /// The largest body of an STS request.
 pub const MAX_BODY: usize = 64 * 1024;
-/// Of an inline session policy, in characters (AWS: `Policy`).
-const MAX_SESSION_POLICY: usize = 2048;
+/// Credentials of a role that were asked for with credentials of a role live no longer (AWS: role chaining).
+const LONGEST_CHAINED: Duration = Duration::from_secs(60 * 60);
 
 /// How long sessions may live.
 #[derive(Debug, Clone)]
@@ -53,6 +58,9 @@ pub struct Service {
 pub struct Request<'r> {
     pub head: RequestHead<'r>,
     pub body: &'r [u8],
+    /// The client's address.
+    pub address: IpAddr,
+    pub tls: bool,
 }
 
 /// The answer, and what of it may be logged.
@@ -81,17 +89,30 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     AssumeRole,
+    DecodeAuthorizationMessage,
+    GetAccessKeyInfo,
     GetCallerIdentity,
+    GetFederationToken,
     GetSessionToken,
 }
 
 impl Action {
-    const ALL: [Self; 3] = [Self::AssumeRole, Self::GetCallerIdentity, Self::GetSessionToken];
+    const ALL: [Self; 6] = [
+        Self::AssumeRole,
+        Self::DecodeAuthorizationMessage,
+        Self::GetAccessKeyInfo,
+        Self::GetCallerIdentity,
+        Self::GetFederationToken,
+        Self::GetSessionToken,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::AssumeRole => "AssumeRole",
+            Self::DecodeAuthorizationMessage => "DecodeAuthorizationMessage",
+            Self::GetAccessKeyInfo => "GetAccessKeyInfo",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::GetFederationToken => "GetFederationToken",
             Self::GetSessionToken => "GetSessionToken",
         }
     }
@@ -123,6 +144,15 @@ impl Action {
             )),
         }
     }
+}
+
+/// A proven caller's request.
+#[derive(Debug, Clone, Copy)]
+struct Call<'r> {
+    caller: &'r Authenticated,
+    parameters: &'r Parameters,
+    now: Timestamp,
+    request: &'r Request<'r>,
 }
 
 impl Service {
@@ -158,22 +188,39 @@ impl Service {
         let action = Action::parse(&parameters)?;
         record.action = action.name();
         let caller = self.caller(&request, now)?;
-        caller.principal().clone_into(&mut record.principal);
+        record.principal = caller.principal().arn.to_string();
         caller.session().access_key_id.as_str().clone_into(&mut record.access_key_id);
+        let call = Call { caller: &caller, parameters: &parameters, now, request: &request };
+        let made = |record: &mut Record, credentials: &TemporaryCredentials| {
+            credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
+        };
         match action {
             Action::GetCallerIdentity => {
                 parameters.only(&[])?;
-                Ok(xml::caller_identity(&caller, &self.sessions.principals().account, request_id))
+                Ok(xml::caller_identity(&caller, request_id))
             }
             Action::AssumeRole => {
-                let answer = self.assume_role(&caller, &parameters, now)?;
-                answer.credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
+                let answer = self.assume_role(call)?;
+                made(record, &answer.credentials);
                 Ok(xml::assume_role(&answer, request_id))
             }
             Action::GetSessionToken => {
-                let credentials = self.get_session_token(&caller, &parameters, now)?;
-                credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
+                let credentials = self.get_session_token(call)?;
+                made(record, &credentials);
                 Ok(xml::session_token(&credentials, request_id))
+            }
+            Action::GetFederationToken => {
+                let answer = self.get_federation_token(call)?;
+                made(record, &answer.credentials);
+                Ok(xml::federation_token(&answer, request_id))
+            }
+            Action::GetAccessKeyInfo => {
+                let account = self.get_access_key_info(call)?;
+                Ok(xml::simple("GetAccessKeyInfo", "Account", account, request_id))
+            }
+            Action::DecodeAuthorizationMessage => {
+                let message = self.decode_authorization_message(call)?;
+                Ok(xml::simple("DecodeAuthorizationMessage", "DecodedMessage", &message, request_id))
             }
         }
     }

@@ -59,13 +59,42 @@ impl Parameters {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The members of a list: `Tags.member.1.Key` is the field `Key` of the first of `Tags`. They are numbered from 1 without
+    /// a gap, because what a gap means is a matter of taste.
+    pub(super) fn members(&self, list: &str, fields: &[&str]) -> Result<Vec<Vec<Option<String>>>, StsError> {
+        let prefix = format!("{list}.member.");
+        let given = self.0.iter().filter(|(name, _)| name.starts_with(&prefix)).count();
+        let mut members = Vec::new();
+        let mut found = 0;
+        for number in 1..=given {
+            let field = |field: &&str| {
+                let dot = if field.is_empty() { "" } else { "." };
+                self.value(&format!("{prefix}{number}{dot}{field}")).map(str::to_owned)
+            };
+            let member: Vec<Option<String>> = fields.iter().map(field).collect();
+            let here = member.iter().flatten().count();
+            if here == 0 {
+                break;
+            }
+            found += here;
+            members.push(member);
+        }
+        if found == given {
+            return Ok(members);
+        }
+        Err(StsError::sender(
+            ErrorCode::ValidationError,
+            format!("The members of {list} must be numbered from 1 without a gap."),
+        ))
+    }
+
     /// Refuses every parameter that the action does not understand: one that was meant to restrict must not be lost.
     pub(super) fn only(&self, names: &[&str]) -> Result<(), StsError> {
         let unknown = self
             .0
             .iter()
             .map(|(name, _)| name.as_str())
-            .find(|name| !COMMON.contains(name) && !names.contains(name));
+            .find(|name| !COMMON.contains(name) && !names.contains(&&*without_number(name)));
         match unknown {
             None => Ok(()),
             Some(name)
@@ -83,6 +112,16 @@ impl Parameters {
             )),
         }
     }
+}
+
+/// `Tags.member.3.Key` as `Tags.member.N.Key`.
+fn without_number(name: &str) -> Cow<'_, str> {
+    let Some((list, rest)) = name.split_once(".member.") else { return Cow::Borrowed(name) };
+    let (number, field) = rest.split_once('.').map_or((rest, None), |(number, field)| (number, Some(field)));
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(field.map_or_else(|| format!("{list}.member.N"), |field| format!("{list}.member.N.{field}")))
 }
 
 /// Whether a content type is that of a form, whatever its parameters.

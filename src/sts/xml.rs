@@ -7,11 +7,9 @@ use quick_xml::escape::escape;
 use super::{
     assume_role::Assumed,
     error::{Fault, StsError},
+    get_federation_token::Federated,
 };
-use crate::{
-    arn::AccountId,
-    credentials::{Authenticated, TemporaryCredentials},
-};
+use crate::credentials::{Authenticated, TemporaryCredentials};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -53,11 +51,31 @@ pub(super) fn session_token(credentials: &TemporaryCredentials, request_id: &str
     envelope("GetSessionToken", &result, request_id)
 }
 
-pub(super) fn caller_identity(caller: &Authenticated, account: &AccountId, request_id: &str) -> String {
+pub(super) fn federation_token(federated: &Federated, request_id: &str) -> String {
+    let mut result = format!(
+        "    <FederatedUser>\n      <Arn>{}</Arn>\n      <FederatedUserId>{}</FederatedUserId>\n    </FederatedUser>\n",
+        escape(federated.arn.as_str()),
+        escape(federated.id.as_str())
+    );
+    push_credentials(&mut result, &federated.credentials);
+    if let Some(percent) = federated.packed_policy_size {
+        let _ = writeln!(result, "    <PackedPolicySize>{percent}</PackedPolicySize>");
+    }
+    envelope("GetFederationToken", &result, request_id)
+}
+
+/// An answer of one element.
+pub(super) fn simple(action: &str, element: &str, value: &str, request_id: &str) -> String {
+    envelope(action, &format!("    <{element}>{}</{element}>\n", escape(value)), request_id)
+}
+
+pub(super) fn caller_identity(caller: &Authenticated, request_id: &str) -> String {
+    let principal = caller.principal();
     let result = format!(
-        "    <Arn>{}</Arn>\n    <UserId>{}</UserId>\n    <Account>{account}</Account>\n",
-        escape(caller.principal()),
-        escape(caller.session().access_key_id.as_str())
+        "    <Arn>{}</Arn>\n    <UserId>{}</UserId>\n    <Account>{}</Account>\n",
+        escape(&*principal.arn),
+        escape(principal.user_id.as_str()),
+        principal.account
     );
     envelope("GetCallerIdentity", &result, request_id)
 }

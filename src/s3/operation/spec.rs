@@ -141,6 +141,8 @@ pub struct Spec {
     pub body: BodyKind,
     /// It takes the `x-amz-checksum-…` of its own body.
     pub checks_body: bool,
+    /// Conditions may ask for what its document says, so it is read before the decision.
+    pub describes: bool,
     /// Why it is not offered.
     pub refused: Option<&'static str>,
 }
@@ -164,6 +166,7 @@ impl Spec {
             headers: Group::NONE,
             body: BodyKind::Empty,
             checks_body: true,
+            describes: false,
             refused: None,
         }
     }
@@ -195,6 +198,10 @@ impl Spec {
     /// The `x-amz-checksum-…` headers are about an object, not about the body of this request.
     pub(super) const fn checksums_are_of_the_object(self) -> Self {
         Self { checks_body: false, ..self }
+    }
+
+    pub(super) const fn describes(self) -> Self {
+        Self { describes: true, ..self }
     }
 
     pub(super) const fn refused(self, why: &'static str) -> Self {

@@ -54,7 +54,7 @@ const fn config(
 static OBJECTS: &[Spec] = &[
     Spec::new("ListBuckets", GET, Service, &["s3:ListAllMyBuckets"]).takes(&["bucket-region", "continuation-token", "max-buckets", "prefix"]),
 
-    Spec::new("CreateBucket", PUT, Bucket, &["s3:CreateBucket"]).body(CONFIGURATION).headers(Group::ACL.and(Group::NEW_BUCKET).and(Group::CONTENT)),
+    Spec::new("CreateBucket", PUT, Bucket, &["s3:CreateBucket"]).body(CONFIGURATION).headers(Group::ACL.and(Group::NEW_BUCKET).and(Group::CONTENT)).describes(),
     Spec::new("HeadBucket", HEAD, Bucket, &["s3:ListBucket"]),
     Spec::new("DeleteBucket", DELETE, Bucket, &["s3:DeleteBucket"]),
     Spec::new("ListObjects", GET, Bucket, &["s3:ListBucket"]).headers(Group::LISTED_ATTRIBUTES)
@@ -97,14 +97,14 @@ static OBJECTS: &[Spec] = &[
         .body(CONFIGURATION).headers(Group::ACL.and(Group::CONTENT)),
     Spec::new("GetObjectTagging", GET, Object, &["s3:GetObjectTagging"]).by(&[Bare("tagging")]).or_version(&["s3:GetObjectVersionTagging"]),
     Spec::new("PutObjectTagging", PUT, Object, &["s3:PutObjectTagging"]).by(&[Bare("tagging")]).or_version(&["s3:PutObjectVersionTagging"])
-        .body(CONFIGURATION).headers(Group::CONTENT),
+        .body(CONFIGURATION).headers(Group::CONTENT).describes(),
     Spec::new("DeleteObjectTagging", DELETE, Object, &["s3:DeleteObjectTagging"]).by(&[Bare("tagging")]).or_version(&["s3:DeleteObjectVersionTagging"]),
     Spec::new("GetObjectRetention", GET, Object, &["s3:GetObjectRetention"]).by(&[Bare("retention")]).or_version(&["s3:GetObjectRetention"]),
     Spec::new("PutObjectRetention", PUT, Object, &["s3:PutObjectRetention"]).by(&[Bare("retention")]).or_version(&["s3:PutObjectRetention"])
-        .body(CONFIGURATION).headers(Group::BYPASS_GOVERNANCE.and(Group::CONTENT)),
+        .body(CONFIGURATION).headers(Group::BYPASS_GOVERNANCE.and(Group::CONTENT)).describes(),
     Spec::new("GetObjectLegalHold", GET, Object, &["s3:GetObjectLegalHold"]).by(&[Bare("legal-hold")]).or_version(&["s3:GetObjectLegalHold"]),
     Spec::new("PutObjectLegalHold", PUT, Object, &["s3:PutObjectLegalHold"]).by(&[Bare("legal-hold")]).or_version(&["s3:PutObjectLegalHold"])
-        .body(CONFIGURATION).headers(Group::CONTENT),
+        .body(CONFIGURATION).headers(Group::CONTENT).describes(),
 ];
 
 #[rustfmt::skip]

@@ -1,0 +1,84 @@
+//! What policies say of STS actions.
+
+use super::{
+    Call,
+    error::{ErrorCode, StsError},
+    session_tags::RequestTags,
+};
+use crate::iam::{self, ConditionKey, Context, Decision, Plain, Values};
+
+/// What an action needs of the caller's policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// A statement that allows it.
+    Allow,
+    /// No statement that denies it: a role's trust, or the user's own key, is enough.
+    NoDeny,
+}
+
+/// An STS request, as policies see it.
+struct StsContext<'a> {
+    call: Call<'a>,
+    tags: &'a RequestTags,
+}
+
+impl Context for StsContext<'_> {
+    fn values<'c>(&'c self, key: &ConditionKey) -> Values<'c> {
+        if let Some(values) = self.call.caller.principal().values(key) {
+            return values;
+        }
+        let parameter = |name: &str| Values::of(self.call.parameters.value(name));
+        let request = self.call.request;
+        let header =
+            |name: &str| Values::of(request.head.headers.get(name).and_then(|value| value.to_str().ok()));
+        match key {
+            ConditionKey::RequestTag(tag) => Values::of(self.tags.value(tag)),
+            ConditionKey::Plain(plain) => match plain {
+                Plain::CurrentTime => Values::owned(Some(self.call.now.rfc3339())),
+                Plain::EpochTime => Values::owned(Some(self.call.now.unix().to_string())),
+                Plain::SourceIp => Values::owned(Some(request.address.to_canonical().to_string())),
+                Plain::SecureTransport => Values::of(Some(if request.tls { "true" } else { "false" })),
+                Plain::UserAgent => header("user-agent"),
+                Plain::Referer => header("referer"),
+                Plain::TagKeys => self.tags.keys(),
+                Plain::ResourceAccount => Values::of(Some(self.call.caller.principal().account.as_str())),
+                Plain::StsDurationSeconds => parameter("DurationSeconds"),
+                Plain::StsExternalId => parameter("ExternalId"),
+                Plain::StsRoleSessionName => parameter("RoleSessionName"),
+                Plain::StsTransitiveTagKeys => self.tags.transitive_keys(),
+                _ => Values::Missing,
+            },
+            _ => Values::Missing,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Asks the caller's policies.
+    pub(super) fn authorize(
+        self,
+        action: &'static str,
+        resource: &str,
+        needs: Needs,
+        tags: &RequestTags,
+    ) -> Result<(), StsError> {
+        let Some(known) = iam::Action::named(action) else {
+            return Err(StsError::receiver(ErrorCode::InternalFailure, "The action is not known."));
+        };
+        let context = StsContext { call: self, tags };
+        let decision =
+            self.caller.policies().evaluate(&iam::Request { action: known, resource, context: &context });
+        let why = match decision {
+            Decision::Allow(_) => return Ok(()),
+            Decision::ImplicitDeny(_) if needs == Needs::NoDeny => return Ok(()),
+            Decision::ImplicitDeny(_) => {
+                format!("because no identity-based policy allows the {action} action")
+            }
+            Decision::ExplicitDeny(..) => "with an explicit deny in an identity-based policy".to_owned(),
+        };
+        let arn = &self.caller.principal().arn;
+        let message =
+            format!("User: {arn} is not authorized to perform: {action} on resource: {resource} {why}");
+        Err(StsError::sender(ErrorCode::AccessDenied, message))
+    }
+}
