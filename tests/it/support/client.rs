@@ -178,7 +178,8 @@ impl Call {
             .iter()
             .map(|pair| if pair.contains('=') { pair.clone() } else { format!("{pair}=") })
             .collect();
-        pairs.sort();
+        // By name: `select` comes before `select-type`, which it does not with its equals sign.
+        pairs.sort_by(|a, b| a.split('=').cmp(b.split('=')));
         let mut text = format!("{}\n{}\n{}\n", self.method, self.path, pairs.join("&"));
         for name in signed_names {
             let values: Vec<String> = self

@@ -68,6 +68,13 @@ impl Builder {
         self
     }
 
+    /// Lines within `[backend]`.
+    pub fn backend_lines(mut self, lines: &str) -> Self {
+        self.backend.push_str(lines);
+        self.backend.push('\n');
+        self
+    }
+
     /// Without TLS and without `trust_link`.
     pub fn untrusted_link(mut self) -> Self {
         self.backend.clear();
