@@ -41,9 +41,11 @@ pub(super) struct ActionSet([u64; 4]);
 impl ActionSet {
     /// Those that a pattern selects, which is written in lower case: upper and lower case are the same in actions.
     pub(super) fn add(&mut self, pattern: &Pattern) {
-        for action in Action::all().filter(|action| pattern.matches(&action.name().to_ascii_lowercase())) {
-            if let Some(word) = self.0.get_mut(action.index() / 64) {
-                *word |= 1 << (action.index() % 64);
+        static LOWER: LazyLock<Vec<String>> =
+            LazyLock::new(|| NAMES.iter().map(|name| name.to_ascii_lowercase()).collect());
+        for (at, _) in LOWER.iter().enumerate().filter(|(_, name)| pattern.matches(name)) {
+            if let Some(word) = self.0.get_mut(at / 64) {
+                *word |= 1 << (at % 64);
             }
         }
     }
