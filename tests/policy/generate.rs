@@ -16,7 +16,11 @@ pub struct Case {
 
 /// Random numbers (splitmix64), the same for the same seed.
 #[derive(Debug)]
-pub struct Source(u64);
+pub struct Source {
+    state: u64,
+    /// Only what MinIO's policy language has too.
+    portable: bool,
+}
 
 const OBJECT_ACTIONS: &[&str] = &[
     "s3:GetObject",
@@ -99,12 +103,12 @@ const FAMILIES: &[Family] = &[
     (
         TEXT,
         "s3:prefix",
-        &["home/*", "home/${aws:username}/*", "HOME/bob/", "shared", "${aws:PrincipalTag/team}", "*"],
+        &["home/*", "home/${aws:username}/*", "HOME/bob/", "shared", "home/${aws:userid}/", "*"],
         &["home/bob/", "shared", "home/alice/x", "red", ""],
     ),
     (TEXT, "aws:UserAgent", &["curl*", "aws-cli/2.?", "curl"], &["curl", "curl/8", "aws-cli/2.1", "CURL"]),
     (TEXT, "aws:username", &["bob", "b*", "${aws:userid}", "alice"], &["bob", "bobby"]),
-    (NUMBER, "s3:max-keys", &["10", "100", "9.5", "0"], &["10", "9", "100", "101", "9.5", "many"]),
+    (NUMBER, "s3:max-keys", &["10", "100", "9", "0"], &["10", "9", "100", "101"]),
     (
         DATE,
         "aws:CurrentTime",
@@ -115,8 +119,18 @@ const FAMILIES: &[Family] = &[
     (
         &["IpAddress", "NotIpAddress"],
         "aws:SourceIp",
-        &["203.0.113.0/24", "10.0.0.0/8", "2001:db8::/32", "203.0.113.9"],
+        &["203.0.113.0/24", "10.0.0.0/8", "2001:db8::/32", "203.0.113.9/32"],
         &["203.0.113.9", "203.0.113.10", "10.1.2.3", "2001:db8::1", "198.51.100.1"],
+    ),
+    (&["Null"], "s3:prefix", &["true", "false"], &["home/bob/", "shared"]),
+    // From here on MinIO does not follow.
+    (&["Null"], "aws:PrincipalTag/team", &["true", "false"], &["red"]),
+    (NUMBER, "s3:max-keys", &["10", "9.5", "-1"], &["10", "9.5", "many"]),
+    (
+        TEXT,
+        "s3:prefix",
+        &["${aws:PrincipalTag/team}", "${aws:PrincipalTag/team, 'shared'}"],
+        &["red", "shared"],
     ),
     (
         &["ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike"],
@@ -132,23 +146,47 @@ const FAMILIES: &[Family] = &[
             "arn:aws:sts::000000000000:assumed-role/x/y",
         ],
     ),
-    (&["Null"], "s3:prefix", &["true", "false"], &["home/bob/", "shared"]),
-    (&["Null"], "aws:PrincipalTag/team", &["true", "false"], &["red"]),
+];
+const PORTABLE_FAMILIES: usize = 8;
+const PORTABLE_ACTIONS: &[&str] = &[
+    "s3:*",
+    "s3:Get*",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:List*",
+    "s3:DeleteObject",
+    "s3:PutObject",
+    "s3:*Object",
+];
+const PORTABLE_RESOURCES: &[&str] = &[
+    "arn:aws:s3:::*",
+    "arn:aws:s3:::logs",
+    "arn:aws:s3:::logs/*",
+    "arn:aws:s3:::lo*s/a*b?",
+    "arn:aws:s3:::????/*",
+    "arn:aws:s3:::home/${aws:username}/*",
+    "arn:aws:s3:::*/x",
+    "arn:aws:s3:::logs/x/*/z",
+    "arn:aws:s3:::home",
 ];
 const MANY: Family =
     (TEXT, "aws:TagKeys", &["team", "cost*", "Owner", "a"], &["team", "cost-center", "owner", "TEAM"]);
 
+fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    bits ^ (bits >> 31)
+}
+
 impl Source {
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        // Mixed, because the streams of neighbouring seeds would overlap.
+        Self { state: mix(seed ^ 0x5EED_0F0A_11C4_5E5A), portable: seed % 5 != 0 }
     }
 
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((mixed ^ (mixed >> 31)) % u64::try_from(bound).unwrap()).unwrap()
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        usize::try_from(mix(self.state) % u64::try_from(bound).unwrap()).unwrap()
     }
 
     fn one_in(&mut self, chances: usize) -> bool {
@@ -161,7 +199,9 @@ impl Source {
 
     fn some(&mut self, list: &[&'static str]) -> Value {
         let count = 1 + self.below(3);
-        let chosen: Vec<&str> = (0..count).map(|_| self.pick(list)).collect();
+        let mut chosen: Vec<&str> = (0..count).map(|_| self.pick(list)).collect();
+        chosen.sort_unstable();
+        chosen.dedup();
         if chosen.len() == 1 && self.one_in(2) { json!(chosen[0]) } else { json!(chosen) }
     }
 
@@ -186,13 +226,20 @@ impl Source {
         let mut statement = Map::new();
         statement.insert("Effect".into(), json!(if self.one_in(4) { "Deny" } else { "Allow" }));
         let action = if self.one_in(8) { "NotAction" } else { "Action" };
-        statement.insert(action.into(), self.some(ACTION_PATTERNS));
+        let patterns = if self.portable { PORTABLE_ACTIONS } else { ACTION_PATTERNS };
+        statement.insert(action.into(), self.some(patterns));
         let resource = if self.one_in(8) { "NotResource" } else { "Resource" };
-        statement.insert(resource.into(), self.some(RESOURCE_PATTERNS));
+        let patterns = if self.portable { PORTABLE_RESOURCES } else { RESOURCE_PATTERNS };
+        statement.insert(resource.into(), self.some(patterns));
         if self.one_in(2) {
             let mut block = Map::new();
             for _ in 0..=self.below(2) {
                 let (operator, key, values) = self.condition();
+                if self.portable && key.starts_with("s3:") {
+                    // MinIO takes these for actions that list and for no other.
+                    statement.remove("NotAction");
+                    statement.insert("Action".into(), json!("s3:ListBucket"));
+                }
                 block
                     .entry(operator)
                     .or_insert_with(|| json!({}))
@@ -206,19 +253,19 @@ impl Source {
     }
 
     fn condition(&mut self) -> (String, &'static str, Value) {
-        if self.one_in(6) {
+        if !self.portable && self.one_in(6) {
             let (operators, key, values, _) = MANY;
             let quantifier = self.pick(&["ForAllValues:", "ForAnyValue:"]);
             return (format!("{quantifier}{}", self.pick(operators)), key, self.some(values));
         }
-        let (operators, key, values, _) = FAMILIES[self.below(FAMILIES.len())];
+        let families = if self.portable { &FAMILIES[..PORTABLE_FAMILIES] } else { FAMILIES };
+        let (operators, key, values, _) = families[self.below(families.len())];
         let operator = self.pick(operators);
-        let suffix = if operator != "Null" && self.one_in(4) { "IfExists" } else { "" };
-        let values = if operator == "Null" || operator == "Bool" {
-            json!(self.pick(values))
-        } else {
-            self.some(values)
-        };
+        let suffix = if !self.portable && operator != "Null" && self.one_in(4) { "IfExists" } else { "" };
+        let single = ["Null", "Bool", "Numeric", "Date"].iter().any(|single| {
+            operator.starts_with(single) && (self.portable || matches!(*single, "Null" | "Bool"))
+        });
+        let values = if single { json!(self.pick(values)) } else { self.some(values) };
         (format!("{operator}{suffix}"), key, values)
     }
 

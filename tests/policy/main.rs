@@ -1,12 +1,7 @@
 //! The policy engine against a second one, written from the specification and as slow as it likes, over generated policies
 //! and requests. `POLICY_CASES` says how many; `POLICY_CASES_FILE` writes them down with our decision, one JSON a line, for
 //! evaluators in other languages.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    unreachable_pub,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "a test that cannot go on fails")]
 
 mod generate;
 mod reference;
