@@ -11,9 +11,11 @@ pub mod config;
 pub mod credentials;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod explain;
 pub mod gateway;
 pub mod iam;
 pub mod identity;
+pub mod lint;
 pub mod s3;
 pub mod secret;
 pub mod server;

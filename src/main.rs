@@ -13,7 +13,7 @@ use daypass::{
     app,
     clock::SystemClock,
     config::{self, Config},
-    credentials, telemetry,
+    credentials, explain, lint, telemetry,
 };
 
 /// Many small allocations a request: this one costs less CPU than the system's.
@@ -39,8 +39,14 @@ enum Command {
     Serve(ConfigFile),
     /// Check a configuration file whole and print every problem with its place and its mend.
     ///
-    /// Exits with 0 when the gateway would start with it, with 1 otherwise. Nothing is contacted.
+    /// Exits with 0 when the gateway would start with it, with 1 otherwise. Hints name what is allowed and likely a mistake:
+    /// actions that do not exist, resources that can never match, roles that nobody can assume. Nothing is contacted.
     Check(ConfigFile),
+    /// Say whether a request would be allowed, and why.
+    ///
+    /// Prints the decision, the statement that made it, and for every statement how far it went. Exits with 0 when it would be
+    /// allowed, with 3 when it would be denied.
+    Explain(Box<Explain>),
     /// Make key material from the system's random source.
     ///
     /// Without options: one line for `sts.sealing_keys_file`, newest key first. Keep the file at mode 600.
@@ -67,6 +73,30 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+#[derive(Debug, Args)]
+struct Explain {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Ask for a session of this role.
+    #[arg(long, value_name = "NAME", conflicts_with = "user", required_unless_present = "user")]
+    role: Option<String>,
+    /// Ask for a user without a role.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// As IAM names it: s3:GetObject.
+    #[arg(long)]
+    action: String,
+    /// An ARN: `arn:aws:s3:::bucket/key`, or `arn:aws:s3:::bucket` for an action on a bucket.
+    #[arg(long, value_name = "ARN")]
+    resource: String,
+    /// What the request says of itself, as aws:SourceIp=203.0.113.9; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    context: Vec<String>,
+    /// A session policy (JSON) that narrows the session.
+    #[arg(long, value_name = "FILE")]
+    session_policy: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Two TLS stacks in one build would make rustls refuse to choose at the first connection; choosing here cannot fail
@@ -91,7 +121,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(file) => {
             let Some(config) = load(&file) else { return Ok(ExitCode::FAILURE) };
             app::check(&config)?;
-            println!("{}: no problems", file.config.display());
+            let hints = lint::hints(&config);
+            for hint in &hints {
+                println!("hint: {hint}");
+            }
+            println!("{}: no problems, {} hints", file.config.display(), hints.len());
+        }
+        Command::Explain(asked) => {
+            let Some(config) = load(&asked.file) else { return Ok(ExitCode::FAILURE) };
+            let session_policy = match &asked.session_policy {
+                None => None,
+                Some(file) => {
+                    Some(std::fs::read_to_string(file).with_context(|| file.display().to_string())?)
+                }
+            };
+            let Explain { role, user, action, resource, context, .. } = *asked;
+            let question = explain::Question { role, user, action, resource, context, session_policy };
+            let answer = explain::explain(&config, &question).map_err(anyhow::Error::msg)?;
+            print!("{}", answer.text);
+            return Ok(if answer.allowed { ExitCode::SUCCESS } else { ExitCode::from(3) });
         }
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {

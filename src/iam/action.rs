@@ -29,6 +29,13 @@ impl Action {
         (0..=u8::MAX).take(NAMES.len()).map(Self)
     }
 
+    /// Those that a policy's pattern selects.
+    pub fn matching(pattern: &str) -> impl Iterator<Item = Self> + use<> {
+        let mut set = ActionSet::default();
+        set.add(&Pattern::new(&pattern.to_ascii_lowercase()));
+        Self::all().filter(move |action| set.contains(*action))
+    }
+
     pub(super) fn index(self) -> usize {
         usize::from(self.0)
     }

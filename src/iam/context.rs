@@ -59,6 +59,13 @@ impl GivenContext {
         Ok(())
     }
 
+    /// For a key that was not given.
+    pub fn add_default(&mut self, name: &str, value: &str) -> Result<(), String> {
+        let key = ConditionKey::parse(name)?;
+        self.0.entry(key.to_string()).or_insert_with(|| vec![value.to_owned()]);
+        Ok(())
+    }
+
     /// A key that is there and has no values.
     pub fn add_empty(&mut self, name: &str) -> Result<(), String> {
         let key = ConditionKey::parse(name)?;

@@ -42,6 +42,10 @@ impl PolicyRegistry {
         Self(policies.into_iter().map(|(name, policy)| (name, Arc::new(policy))).collect())
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.0.iter().map(|(name, policy)| (name.as_str(), &**policy))
+    }
+
     pub fn contains(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

@@ -6,12 +6,81 @@
 mod generate;
 mod reference;
 
-use std::{env, fs::File, io::Write, sync::Arc};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    env,
+    fs::File,
+    io::Write,
+    sync::Arc,
+};
 
-use daypass::iam::{Action, Decision, EffectivePolicies, GivenContext, Policy, PolicySet, Request};
+use daypass::iam::{
+    Action, ConditionKey, Context, Decision, EffectivePolicies, GivenContext, Policy, PolicySet, Request,
+    Values,
+};
 use serde_json::{Value, json};
 
 use self::generate::{Case, Source};
+
+/// Counts what this thread asks for.
+struct Counting;
+
+thread_local! {
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is the system's allocator; counting allocates nothing.
+#[expect(unsafe_code, reason = "an allocator cannot be counted otherwise")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ASKED.set(ASKED.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Tagged;
+
+impl Context for Tagged {
+    fn values<'c>(&'c self, _: &ConditionKey) -> Values<'c> {
+        Values::of(Some("team"))
+    }
+}
+
+#[test]
+fn an_allowed_request_allocates_nothing() {
+    for statements in [1, 10, 200] {
+        let list: Vec<String> = (0..statements)
+            .map(|number| {
+                format!(
+                    r#"{{"Effect":"Allow","Action":"s3:Get*","Resource":"arn:aws:s3:::b{number}/${{aws:PrincipalTag/x}}/*","Condition":{{"StringLike":{{"aws:UserAgent":"t*"}},"Bool":{{"aws:SecureTransport":"false"}}}}}},
+                    {{"Effect":"Allow","Action":"s3:Get*","Resource":"arn:aws:s3:::b{number}/${{aws:PrincipalTag/x}}/*","Condition":{{"StringNotLike":{{"aws:UserAgent":"x*"}}}}}}"#
+                )
+            })
+            .collect();
+        // A policy has an upper size.
+        let sets = list.chunks(20).map(|chunk| {
+            let document = format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, chunk.join(","));
+            (Arc::from("p"), Arc::new(Policy::parse(&document).unwrap()))
+        });
+        let policies =
+            EffectivePolicies { identity: Arc::new(PolicySet::new(sets.collect())), session: None };
+        let action = Action::named("s3:GetObject").unwrap();
+        let request = Request { action, resource: "arn:aws:s3:::b0/team/object", context: &Tagged };
+        let before = ASKED.get();
+        let decision = policies.evaluate(&request);
+        let asked = ASKED.get() - before;
+        assert!(decision.is_allow());
+        assert_eq!(asked, 0, "{statements} statements");
+    }
+}
 
 fn ours(case: &Case) -> &'static str {
     let set = |document: &Value| {

@@ -1,0 +1,211 @@
+//! What is allowed in a configuration and is still likely a mistake: `daypass check` says so.
+
+use std::{collections::HashSet, fmt};
+
+use crate::{
+    config::Config,
+    iam::{Action, Effect, Policy, Statement},
+    s3::operation::{self, Level},
+};
+
+/// A likely mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// What it is about: ``policy `read-logs`, statement 1``.
+    pub about: String,
+    pub what: String,
+}
+
+impl fmt::Display for Hint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.what)
+    }
+}
+
+/// Everything that looks odd, policies first.
+pub fn hints(config: &Config) -> Vec<Hint> {
+    let principals = &config.principals;
+    let directory = &principals.directory;
+    let mut hints = Vec::new();
+    let mut named: Vec<(&str, &Policy)> = principals.policies.iter().collect();
+    named.sort_by_key(|(name, _)| *name);
+    let used: HashSet<&str> = directory
+        .users()
+        .flat_map(|user| &user.policies)
+        .chain(directory.roles().flat_map(|role| &role.policies))
+        .map(String::as_str)
+        .collect();
+    for (name, policy) in named {
+        for (index, statement) in policy.statements().iter().enumerate() {
+            let place = statement
+                .sid()
+                .map_or_else(|| format!("statement {index}"), |sid| format!("statement `{sid}`"));
+            let about = format!("policy `{name}`, {place}");
+            hints.extend(of_statement(statement).into_iter().map(|what| Hint { about: about.clone(), what }));
+        }
+        if !used.contains(name) {
+            let what = "no user and no role has it; a session can still name it in PolicyArns".to_owned();
+            hints.push(Hint { about: format!("policy `{name}`"), what });
+        }
+    }
+    let mut roles: Vec<_> = directory.roles().collect();
+    roles.sort_by_key(|role| &role.name);
+    for role in roles {
+        let assumed = !role.trust.is_empty() || directory.users().any(|user| user.roles.contains(&role.name));
+        if !assumed {
+            let what =
+                "nobody can assume it: list it in a user's roles, or give it a [[role.trust]]".to_owned();
+            hints.push(Hint { about: format!("role `{}`", role.name), what });
+        }
+    }
+    hints
+}
+
+fn of_statement(statement: &Statement) -> Vec<String> {
+    let written = statement.written();
+    let mut hints = Vec::new();
+    for action in &written.actions {
+        hints.extend(unknown_action(action));
+    }
+    for resource in &written.resources {
+        if !can_match(resource) {
+            hints.push(format!(
+                "the resource {resource:?} can never match: here are arn:aws:s3:::BUCKET, arn:aws:s3:::BUCKET/KEY and \
+                 arn:aws:iam::ACCOUNT:role/NAME"
+            ));
+        }
+    }
+    let everything = |list: &[String]| list.iter().any(|text| text == "*" || text == "s3:*");
+    if statement.effect() == Effect::Allow
+        && !statement.has_conditions()
+        && everything(&written.actions)
+        && everything(&written.resources)
+        && !written.not_action
+        && !written.not_resource
+    {
+        hints.push("it allows everything on everything".to_owned());
+    }
+    if !written.not_action && !written.not_resource {
+        hints.extend(wrong_level(&written.actions, &written.resources));
+    }
+    hints
+}
+
+/// An action that selects nothing, with one that may have been meant.
+fn unknown_action(pattern: &str) -> Option<String> {
+    let lower = pattern.to_ascii_lowercase();
+    let (service, _) = lower.split_once(':')?;
+    if !matches!(service, "s3" | "sts") {
+        return Some(format!("the action {pattern:?} is of a service that is not here; it never matches"));
+    }
+    if Action::matching(pattern).next().is_some() {
+        return None;
+    }
+    let distance = |action: &Action| strsim::levenshtein(&action.name().to_ascii_lowercase(), &lower);
+    let near = Action::all().min_by_key(distance).filter(|action| distance(action) <= 4);
+    Some(match near {
+        Some(near) => format!("there is no action {pattern:?}; did you mean {:?}?", near.name()),
+        None => format!("there is no action {pattern:?}"),
+    })
+}
+
+/// Whether some resource of this place could have such an ARN.
+fn can_match(resource: &str) -> bool {
+    let literal = resource.split(['*', '?']).next().unwrap_or_default();
+    let literal = literal.split("${").next().unwrap_or_default();
+    ["arn:aws:s3:::", "arn:aws:iam::", "arn:aws:sts::"]
+        .iter()
+        .any(|prefix| literal.starts_with(prefix) || prefix.starts_with(literal))
+}
+
+/// Actions on buckets beside objects alone, or actions on objects beside buckets alone.
+fn wrong_level(actions: &[String], resources: &[String]) -> Option<String> {
+    let level = |action: Action| {
+        let spec = operation::all().find(|spec| {
+            spec.actions.contains(&action.name()) || spec.version_actions.contains(&action.name())
+        })?;
+        Some(if spec.name == "DeleteObjects" { Level::Object } else { spec.level })
+    };
+    let levels: HashSet<Level> =
+        actions.iter().flat_map(|pattern| Action::matching(pattern)).filter_map(level).collect();
+    let is_object =
+        |resource: &String| resource.strip_prefix("arn:aws:s3:::").is_some_and(|path| path.contains('/'));
+    let is_bucket = |resource: &String| {
+        resource.strip_prefix("arn:aws:s3:::").is_some_and(|path| !path.contains(['/', '*', '?', '$']))
+    };
+    let only = |level: Level| levels.len() == 1 && levels.contains(&level);
+    if only(Level::Bucket) && resources.iter().all(is_object) {
+        return Some(
+            "its actions are on buckets and its resources are objects: write arn:aws:s3:::BUCKET without a slash \
+             (MinIO lets BUCKET/* stand for it, AWS does not)"
+                .to_owned(),
+        );
+    }
+    if only(Level::Object) && resources.iter().all(is_bucket) {
+        return Some(
+            "its actions are on objects and its resources are buckets: write arn:aws:s3:::BUCKET/*"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(statement: &str) -> Vec<String> {
+        let policy =
+            Policy::parse(&format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#)).unwrap();
+        policy.statements().iter().flat_map(of_statement).collect()
+    }
+
+    #[test]
+    fn what_is_likely_a_mistake_is_named() {
+        for (statement, says) in [
+            (
+                r#"{"Effect":"Allow","Action":"s3:GetObjects","Resource":"arn:aws:s3:::b/*"}"#,
+                "did you mean \"s3:GetObject\"",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"s3:Fetch*","Resource":"arn:aws:s3:::b/*"}"#,
+                "there is no action",
+            ),
+            (r#"{"Effect":"Allow","Action":"ec2:RunInstances","Resource":"*"}"#, "never matches"),
+            (
+                r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws-cn:s3:::b/*"}"#,
+                "can never match",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:us-east-1:0:b/*"}"#,
+                "can never match",
+            ),
+            (r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#, "everything on everything"),
+            (
+                r#"{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::b/*"}"#,
+                "its actions are on buckets",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":"arn:aws:s3:::b"}"#,
+                "its actions are on objects",
+            ),
+        ] {
+            let hints = of(statement);
+            assert!(hints.iter().any(|hint| hint.contains(says)), "{statement}: {hints:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_should_be_is_left_alone() {
+        for statement in [
+            r#"{"Effect":"Allow","Action":["s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"]}"#,
+            r#"{"Effect":"Deny","Action":"*","Resource":"*"}"#,
+            r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b*"}"#,
+            r#"{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"*"}"#,
+            r#"{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam::000000000000:role/x"}"#,
+            r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::home/${aws:username}/*"}"#,
+        ] {
+            assert_eq!(of(statement), Vec::<String>::new(), "{statement}");
+        }
+    }
+}
