@@ -20,7 +20,7 @@ fn role(statements: usize) -> EffectivePolicies {
             if number < 10 { format!("bench/*{number}") } else { format!("other-{number}/folder/*") };
         let (effect, resource) = match number {
             9 => ("Allow", "bench/*".to_owned()),
-            _ if number % 3 == 0 => ("Deny", resource),
+            _ if number.is_multiple_of(3) => ("Deny", resource),
             _ => ("Allow", resource),
         };
         format!(

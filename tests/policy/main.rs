@@ -6,14 +6,7 @@
 mod generate;
 mod reference;
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    env,
-    fs::File,
-    io::Write,
-    sync::Arc,
-};
+use std::{env, fs::File, io::Write, sync::Arc};
 
 use daypass::iam::{
     Action, ConditionKey, Context, Decision, EffectivePolicies, GivenContext, Policy, PolicySet, Request,
@@ -22,29 +15,6 @@ use daypass::iam::{
 use serde_json::{Value, json};
 
 use self::generate::{Case, Source};
-
-/// Counts what this thread asks for.
-struct Counting;
-
-thread_local! {
-    static ASKED: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is the system's allocator; counting allocates nothing.
-#[expect(unsafe_code, reason = "an allocator cannot be counted otherwise")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ASKED.set(ASKED.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 struct Tagged;
 
@@ -74,11 +44,10 @@ fn an_allowed_request_allocates_nothing() {
             EffectivePolicies { identity: Arc::new(PolicySet::new(sets.collect())), session: None };
         let action = Action::named("s3:GetObject").unwrap();
         let request = Request { action, resource: "arn:aws:s3:::b0/team/object", context: &Tagged };
-        let before = ASKED.get();
-        let decision = policies.evaluate(&request);
-        let asked = ASKED.get() - before;
-        assert!(decision.is_allow());
-        assert_eq!(asked, 0, "{statements} statements");
+        let mut allowed = false;
+        let asked = allocation_counter::measure(|| allowed = policies.evaluate(&request).is_allow());
+        assert!(allowed);
+        assert_eq!(asked.count_total, 0, "{statements} statements");
     }
 }
 

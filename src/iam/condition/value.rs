@@ -80,7 +80,7 @@ impl Matcher {
             }
             Self::Number(order, known) => fits(*order, number(given), known),
             Self::Date(order, known) => fits(*order, date(given), known),
-            Self::Bool(known) => boolean(given).is_ok_and(|given| known.contains(&given)),
+            Self::Bool(known) => truth(given).is_some_and(|given| known.contains(&given)),
             Self::Bytes(known) => known.iter().any(|bytes| bytes == given.as_bytes()),
             Self::Networks(known) => given
                 .parse::<IpAddr>()
@@ -166,11 +166,14 @@ fn date(text: &str) -> Option<i128> {
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("{text:?} is neither true nor false")),
-    }
+    truth(text).ok_or_else(|| format!("{text:?} is neither true nor false"))
+}
+
+fn truth(text: &str) -> Option<bool> {
+    [("true", true), ("false", false)]
+        .into_iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(text))
+        .map(|(_, truth)| truth)
 }
 
 /// An address is a network of one. IPv4 written as IPv6 is IPv4.
