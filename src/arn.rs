@@ -47,7 +47,7 @@ impl fmt::Display for AccountId {
 pub enum RoleArn<'a> {
     /// `arn:aws:iam::<account>:role/<path and name>`
     Role { account: &'a str, name: &'a str },
-    /// Six fields with another partition or service, as MinIO's clients send for lack of a better one.
+    /// Another partition, service or shape, as MinIO's clients send for lack of a better one.
     Foreign,
 }
 
@@ -57,7 +57,7 @@ impl<'a> RoleArn<'a> {
         let mut fields = text.splitn(6, ':');
         let fields: [&str; 6] = std::array::from_fn(|_| fields.next().unwrap_or_default());
         let [arn, partition, service, region, account, resource] = fields;
-        if arn != "arn" || partition.is_empty() || service.is_empty() || resource.is_empty() {
+        if arn != "arn" || partition.is_empty() || service.is_empty() || account.len() + resource.len() == 0 {
             return None;
         }
         match resource.strip_prefix("role/") {
@@ -93,16 +93,19 @@ mod tests {
 
     #[test]
     fn placeholders_of_minio_clients_are_arns_of_something_else() {
-        for foreign in
-            ["arn:minio:iam:::role/dummy-internal", "arn:xxx:xxx:xxx:xxxx:role/x", "arn:aws:iam::1:user/x"]
-        {
+        for foreign in [
+            "arn:minio:iam:::role/dummy-internal",
+            "arn:xxx:xxx:xxx:xxxx",
+            "arn:xxx:xxx:xxx:xxxx:role/x",
+            "arn:aws:iam::1:user/x",
+        ] {
             assert_eq!(RoleArn::parse(foreign), Some(RoleArn::Foreign), "{foreign}");
         }
     }
 
     #[test]
     fn other_texts_are_no_arns() {
-        for text in ["", "role/x", "arn:aws:iam", "arn:aws:iam::1:", "ARN:aws:iam::1:role/x"] {
+        for text in ["", "role/x", "arn:aws:iam", "arn:aws:iam::", "ARN:aws:iam::1:role/x"] {
             assert_eq!(RoleArn::parse(text), None, "{text}");
         }
     }

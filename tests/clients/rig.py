@@ -151,6 +151,7 @@ secret_access_key = "{ROOT_SECRET}"
 trust_link = {more.get("trust_link", "true")}
 [sts]
 sealing_keys = """{sealing_keys}"""
+{more.get("sts", "")}
 [[policy]]
 name = "all"
 document = \'\'\'{ALL}\'\'\'

@@ -181,7 +181,7 @@ fn mix(mut bits: u64) -> u64 {
 impl Source {
     pub fn new(seed: u64) -> Self {
         // Mixed, because the streams of neighbouring seeds would overlap.
-        Self { state: mix(seed ^ 0x5EED_0F0A_11C4_5E5A), portable: seed % 5 != 0 }
+        Self { state: mix(seed ^ 0x5EED_0F0A_11C4_5E5A), portable: !seed.is_multiple_of(5) }
     }
 
     fn below(&mut self, bound: usize) -> usize {
