@@ -30,8 +30,11 @@ clients: ## real clients against real storages; the demo
 	$(PYTHON) tests/clients/no_object.py
 	$(PYTHON) tests/clients/signer.py
 	$(PYTHON) tests/clients/run.py
+	$(PYTHON) tests/clients/policies.py
+	$(PYTHON) tests/policy/compare.py
 
-bench: ## CPU per request beside nginx and versitygw, as ratios of one run
+bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision costs
+	cargo bench --bench policy
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py
 
@@ -43,7 +46,14 @@ memory: ## 5 GiB up and down and 1,000 transfers at once, with the memory they t
 	cargo build --release --bins --examples
 	$(PYTHON) benches/memory.py
 
-fuzz: ## property tests with a hundred times as many cases
+FUZZ_SECONDS ?= 600
+
+fuzz: ## random bytes at the policy engine and the classifier, ten minutes each; property tests with many more cases
+	scripts/setup fuzz
+	for target in policy operation; do \
+	  (cd fuzz && PATH="$$PATH:../.cache/cargo-fuzz/bin" cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192) || exit 1; \
+	done
+	POLICY_CASES=5000000 cargo test --release --test policy
 	PROPTEST_CASES=1000000 cargo test --release --lib -- sigv4:: iam::
 
 clean: ## remove what was built and installed

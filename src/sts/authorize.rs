@@ -5,7 +5,7 @@ use super::{
     error::{ErrorCode, StsError},
     session_tags::RequestTags,
 };
-use crate::iam::{self, ConditionKey, Context, Decision, Plain, Values};
+use crate::iam::{self, ConditionKey, Context, Decision, DeniedBy, Plain, Values};
 
 /// What an action needs of the caller's policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,14 +71,24 @@ impl Call<'_> {
         let why = match decision {
             Decision::Allow(_) => return Ok(()),
             Decision::ImplicitDeny(_) if needs == Needs::NoDeny => return Ok(()),
-            Decision::ImplicitDeny(_) => {
-                format!("because no identity-based policy allows the {action} action")
+            Decision::ImplicitDeny(by) => {
+                format!("because no {} policy allows the {action} action", kind_of(by))
             }
-            Decision::ExplicitDeny(..) => "with an explicit deny in an identity-based policy".to_owned(),
+            Decision::ExplicitDeny(_, by) => {
+                let article = if by == DeniedBy::Identity { "an" } else { "a" };
+                format!("with an explicit deny in {article} {} policy", kind_of(by))
+            }
         };
         let arn = &self.caller.principal().arn;
         let message =
             format!("User: {arn} is not authorized to perform: {action} on resource: {resource} {why}");
         Err(StsError::sender(ErrorCode::AccessDenied, message))
+    }
+}
+
+fn kind_of(by: DeniedBy) -> &'static str {
+    match by {
+        DeniedBy::Identity => "identity-based",
+        DeniedBy::Session => "session",
     }
 }

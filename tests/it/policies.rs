@@ -428,3 +428,33 @@ async fn a_denial_can_be_opened_by_those_who_may() {
     let narrow = gateway.assume(&[("Policy", &allow("s3:*", "*"))]).await;
     send(&narrow, &message).await.is_error(403, "AccessDenied");
 }
+
+#[tokio::test]
+async fn an_upload_id_is_sent_with_the_key_that_was_allowed() {
+    let (gateway, keys) =
+        gateway_with(r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::bucket/mine/*"}"#).await;
+    gateway
+        .backend()
+        .answers(|_| Answer::new(404, "<Error><Code>NoSuchUpload</Code><Message>no</Message></Error>"));
+    let of = |method: &str, key: &str| call(method, key).query("uploadId=THEIRS");
+    for request in [
+        of("PUT", "/bucket/theirs/x").query("partNumber=1").body("b"),
+        of("POST", "/bucket/theirs/x").body("<CompleteMultipartUpload/>"),
+        of("DELETE", "/bucket/theirs/x"),
+        of("GET", "/bucket/theirs/x"),
+    ] {
+        gateway.send(&keys, request).await.is_error(403, "AccessDenied");
+    }
+    gateway.backend().saw_nothing();
+    for request in [
+        of("PUT", "/bucket/mine/x").query("partNumber=1").body("b"),
+        of("POST", "/bucket/mine/x").body("<CompleteMultipartUpload/>"),
+        of("DELETE", "/bucket/mine/x"),
+        of("GET", "/bucket/mine/x"),
+    ] {
+        gateway.send(&keys, request).await.is_error(404, "NoSuchUpload");
+    }
+    for request in gateway.backend().requests() {
+        assert!(request.target.starts_with("/bucket/mine/x?"), "{}", request.target);
+    }
+}
