@@ -7,11 +7,16 @@ use std::{borrow::Cow, net::IpAddr};
 
 use http::HeaderMap;
 
-use super::{copy_source::CopySource, described::Described, operation::Query};
+use super::{
+    copy_source::CopySource,
+    described::Described,
+    error::{ErrorCode, S3Error},
+    operation::Query,
+};
 use crate::{
     clock::Timestamp,
     iam::{ConditionKey, Context, Plain, Principal, Values},
-    sigv4::{Mechanism, PayloadHash},
+    sigv4::{Mechanism, Pairs, PayloadHash, decode_query},
 };
 
 /// How a request came.
@@ -153,13 +158,37 @@ impl RequestContext<'_> {
 
     /// The tags that an object gets: from the header of an upload, or from the document that sets them.
     fn tags(&self) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
-        let header = self.headers.get("x-amz-tagging").map(http::HeaderValue::as_bytes).unwrap_or_default();
-        let of_header = form_urlencoded::parse(header);
+        // A header that cannot be read was refused before.
+        let of_header = header_tags(self.headers).unwrap_or_default();
         let of_document = self.described.tags.iter();
         of_header
+            .into_iter()
             .chain(
                 of_document.map(|(key, value)| (Cow::Borrowed(key.as_str()), Cow::Borrowed(value.as_str()))),
             )
             .collect()
     }
+}
+
+/// The tags of `x-amz-tagging`. A key that is given twice, a `;` and a broken escape are read in two ways by two storages.
+pub(super) fn header_tags(headers: &HeaderMap) -> Result<Pairs<'_>, S3Error> {
+    let Some(header) = headers.get("x-amz-tagging") else { return Ok(Vec::new()) };
+    let refused = || {
+        S3Error::new(
+            ErrorCode::InvalidArgument,
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name \
+             duplicates.",
+        )
+        .with("ArgumentName", "x-amz-tagging")
+    };
+    let text = header.to_str().map_err(|_| refused())?;
+    let tags = decode_query(text).map_err(|_| refused())?;
+    let twice = tags
+        .iter()
+        .enumerate()
+        .any(|(index, (key, _))| tags.iter().take(index).any(|(before, _)| before == key));
+    if twice || text.contains(';') || tags.iter().any(|(key, _)| key.is_empty()) {
+        return Err(refused());
+    }
+    Ok(tags)
 }

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 
 use super::{
-    context::{Arrival, RequestContext},
+    context::{Arrival, RequestContext, header_tags},
     copy_source::CopySource,
     described::Described,
     error::{ErrorCode, S3Error},
@@ -136,6 +136,7 @@ fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> 
             ));
         }
     }
+    header_tags(request_headers)?;
     Ok(Permit {
         copy_source: CopySource::of(call.spec, request_headers, subject.profile)?,
         headers: headers::crossing(call.spec, request_headers)?,

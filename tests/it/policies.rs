@@ -207,6 +207,21 @@ async fn conditions_see_headers_and_versions_as_they_are_sent_on() {
 }
 
 #[tokio::test]
+async fn tags_that_two_storages_could_read_in_two_ways_are_refused() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    for tags in ["a=1&a=2", "a=1&%61=2", "a=1;b=2", "a=%zz", "a=%ff", "=1"] {
+        let put = call("PUT", "/bucket/key").body("b").header("x-amz-tagging", tags);
+        gateway.send(&keys, put).await.is_error(400, "InvalidArgument");
+    }
+    gateway.backend().saw_nothing();
+    gateway
+        .send(&keys, call("PUT", "/bucket/key").body("b").header("x-amz-tagging", "a=1&b=x+y"))
+        .await
+        .is_ok();
+}
+
+#[tokio::test]
 async fn conditions_see_what_a_document_sets() {
     let tags = |tags: &str| {
         call("PUT", "/bucket/key")
