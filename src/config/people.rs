@@ -193,7 +193,8 @@ fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration) -> Vec<R
                 table.problem(table.line(), "name", format!("there is another role `{name}`"));
             }
             let trust = table.tables("trust").into_iter().map(trust_rule).collect();
-            roles.push(Role { name, policies: own, max_duration: duration, external_id, trust });
+            let aliases = table.strings("aliases").into_iter().map(|alias| alias.value).collect();
+            roles.push(Role { name, policies: own, max_duration: duration, external_id, aliases, trust });
         }
         table.finish();
     }
@@ -205,6 +206,7 @@ fn trust_rule(table: Table<'_>) -> TrustRule {
     let rule = TrustRule {
         users: names("users"),
         roles: names("roles"),
+        identity: None,
         external_id: external_id(&table),
         session_tags: names("session_tags").iter().map(|key| key.to_ascii_lowercase()).collect(),
     };

@@ -46,6 +46,7 @@ fn store(keys: &str) -> SessionStore {
         policies: Vec::new(),
         max_duration: Duration::from_secs(3600),
         external_id: None,
+        aliases: Vec::new(),
         trust: Vec::new(),
     };
     let principals = Principals::new(

@@ -26,6 +26,7 @@ pub use self::{
     evaluate::{Decision, DeniedBy, EffectivePolicies, PolicySet, Request, StatementRef},
     explain::{Considered, Tried, nearest},
     key::{ConditionKey, Plain},
+    pattern::Wildcard,
     policy::{Policy, PolicyError},
     principal::{Principal, PrincipalType},
     statement::{Effect, Statement, Written},

@@ -4,7 +4,7 @@
 //! A pattern is cut at its stars when it is compiled. Each piece between two stars is looked for once, from the left, and the
 //! search for a piece never goes back behind the one before it, so the time grows with the text and not with the stars.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use super::variable::{self, Variable};
 
@@ -32,6 +32,29 @@ pub(super) enum Token {
 
 /// What the variables of a pattern stand for in one request.
 pub(super) type VariableValues<'v> = [Cow<'v, str>; MAX_VARIABLES];
+
+/// A text with `*` and `?` for use outside of policies, as in trust rules. Without variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wildcard {
+    written: Box<str>,
+    pattern: Pattern,
+}
+
+impl Wildcard {
+    pub fn new(text: &str) -> Self {
+        Self { written: text.into(), pattern: Pattern::new(text) }
+    }
+
+    pub fn matches(&self, text: &str) -> bool {
+        self.pattern.matches(text)
+    }
+}
+
+impl fmt::Display for Wildcard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
 
 impl Pattern {
     /// Wildcards and no variables.

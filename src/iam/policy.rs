@@ -1,6 +1,6 @@
 //! A policy document, read strictly and compiled.
 
-use super::{json::Json, statement::Statement};
+use super::{json::Json, key::ConditionKey, statement::Statement};
 
 /// AWS's limit for a managed policy is 6,144 characters, MinIO's 20 KiB; the larger one is taken.
 const MAX_BYTES: usize = 20 * 1024;
@@ -31,6 +31,12 @@ impl PolicyError {
 impl Policy {
     pub fn statements(&self) -> &[Statement] {
         &self.statements
+    }
+
+    /// The condition keys of claims that the policy asks for, in conditions and in variables: `jwt:groups`.
+    pub fn claims(&self) -> Vec<String> {
+        let keys = self.statements.iter().flat_map(Statement::keys);
+        keys.filter(|key| matches!(key, ConditionKey::Claim(_))).map(ToString::to_string).collect()
     }
 
     /// Reads and compiles a document. Whatever is not understood is refused.

@@ -6,8 +6,10 @@ use super::{
     context::Context,
     evaluate::Request,
     json::Json,
+    key::ConditionKey,
     pattern::Pattern,
     policy::{PolicyError, string, unknown},
+    variable::Variable,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +97,12 @@ impl Statement {
         self.actions.contains(request.action)
             && self.resources.include(request.resource, request.context) == Ok(true)
             && self.conditions.iter().all(|condition| condition.holds(request.context) == Ok(true))
+    }
+
+    /// Every condition key that it may ask for.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        let resources = self.resources.patterns.iter().flat_map(Pattern::variables).map(Variable::key);
+        resources.chain(self.conditions.iter().flat_map(Condition::keys))
     }
 
     pub fn sid(&self) -> Option<&str> {

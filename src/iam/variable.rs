@@ -26,6 +26,10 @@ pub(super) enum Part<'t> {
 }
 
 impl Variable {
+    pub(super) fn key(&self) -> &ConditionKey {
+        &self.key
+    }
+
     /// `None`: it stands for nothing in this request, and what it stands in matches nothing. A key with several values is
     /// no better: which of them was meant cannot be known.
     pub(super) fn value<'c>(&'c self, context: &'c dyn Context) -> Option<Cow<'c, str>> {

@@ -1,134 +1,138 @@
-//! Who was proven.
+//! Who was proven, and by what: a long-term key, a token of an OpenID provider, a directory's password, a client
+//! certificate, a webhook's word. Whatever the proof was, what follows it sees an [`Identity`].
 
-use std::{collections::HashMap, sync::Arc};
+pub mod certificate;
+mod claims;
+mod http;
+pub mod ldap;
+pub mod oidc;
+mod people;
+mod trust;
+pub mod webhook;
 
-use crate::secret::{AccessKeyId, SecretAccessKey};
+use serde::{Deserialize, Serialize};
 
-/// A long-term key pair of the configuration, good for STS, and for S3 only when it says so.
-#[derive(Debug, Clone)]
-pub struct User {
-    pub name: String,
-    pub access_key_id: AccessKeyId,
-    pub secret: SecretAccessKey,
-    /// The names of the policies that it has without a role.
-    pub policies: Vec<String>,
-    /// The names of the roles that it may assume.
-    pub roles: Vec<String>,
-    /// The long-term key itself may be used on S3.
-    pub s3_access: bool,
+pub use self::{
+    claims::{AskedClaims, Claim, Claims, TooManyClaims},
+    http::{ClientError, HttpSettings},
+    people::{Directory, Proven, Role, Trust, User},
+    trust::{ClaimRule, IdentityRule, TrustRule, Unmet},
+};
+use crate::clock::Timestamp;
+
+/// How somebody was proven who has no key pair here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// By a token of the OpenID provider of this name.
+    Oidc(String),
+    Ldap,
+    Certificate,
+    Webhook,
 }
 
-/// A set of policies, and whom it trusts.
-#[derive(Debug, Clone)]
-pub struct Role {
-    pub name: String,
-    pub policies: Vec<String>,
-    pub max_duration: std::time::Duration,
-    /// When given, `AssumeRole` must name it, whichever rule lets the caller in.
-    pub external_id: Option<String>,
-    /// Any one of them lets somebody in, beside the users that name the role as theirs.
-    pub trust: Vec<TrustRule>,
-}
-
-/// Whom a role lets in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrustRule {
-    /// Names of users; `*` is every user.
-    pub users: Vec<String>,
-    /// Names of roles whose sessions may assume this one.
-    pub roles: Vec<String>,
-    pub external_id: Option<String>,
-    /// The keys of the session tags that may be set, in lower case; `*` is every key.
-    pub session_tags: Vec<String>,
-}
-
-/// Who was proven.
-#[derive(Debug, Clone, Copy)]
-pub enum Proven<'a> {
-    User(&'a User),
-    /// The bearer of a session of this role.
-    Role(&'a str),
-}
-
-/// Why somebody may assume a role. Only [`Directory::trust`] and [`Directory::assume`] make one.
-#[derive(Debug, Clone, Copy)]
-pub struct Trust<'a> {
-    /// `None`: the user's own list names the role, and nothing more.
-    rule: Option<&'a TrustRule>,
-}
-
-impl Trust<'_> {
-    /// Whether a session tag of this key may be set.
-    pub fn allows_tag(&self, key: &str) -> bool {
-        let key = key.to_ascii_lowercase();
-        self.rule.is_some_and(|rule| rule.session_tags.iter().any(|known| *known == key || known == "*"))
-    }
-}
-
-impl TrustRule {
-    fn names(&self, proven: Proven<'_>) -> bool {
-        match proven {
-            Proven::User(user) => self.users.iter().any(|name| *name == user.name || name == "*"),
-            Proven::Role(role) => self.roles.iter().any(|name| name == role),
+impl Way {
+    /// What the condition keys of its claims begin with.
+    pub fn namespace(&self) -> &'static str {
+        match self {
+            Self::Oidc(_) => "jwt",
+            Self::Ldap => "ldap",
+            Self::Certificate => "certificate",
+            Self::Webhook => "webhook",
         }
     }
 }
 
-/// Every user and role of a configuration.
+/// Somebody who was proven by another than this gateway. It is sealed into the session: whoever opens the token knows as much
+/// as the replica that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    pub way: Way,
+    /// Unique within its way: the `sub` of the provider's token, the canonical DN, what names the certificate, the webhook's
+    /// user.
+    pub subject: String,
+    /// What the configuration or a session policy may ask of it, and no more.
+    pub claims: Claims,
+    /// The canonical DNs of the directory's groups that the configuration names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// Policies that the proof itself names, as MinIO does it: a claim, a common name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+}
+
+impl Identity {
+    /// A name within the account that no user, role or identity of another way can have: `oidc/keycloak/…`, `ldap/…`.
+    /// Characters that mean something in an ARN or a pattern are escaped.
+    pub fn path(&self) -> String {
+        let subject = escape(&self.subject);
+        match &self.way {
+            Way::Oidc(provider) => format!("oidc/{provider}/{subject}"),
+            way => format!("{}/{subject}", way.namespace()),
+        }
+    }
+
+    /// A `RoleSessionName` for clients that give none: what of the subject may stand in one.
+    pub fn session_name(&self) -> String {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
+        let name: String = self
+            .subject
+            .bytes()
+            .map(|byte| if allowed(byte) { char::from(byte) } else { '-' })
+            .take(64)
+            .collect();
+        if name.len() < 2 { format!("{}-{name}", self.way.namespace()) } else { name }
+    }
+}
+
+/// Percent-escapes everything but letters, digits and a few harmless marks.
+fn escape(text: &str) -> String {
+    use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+    const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b'=')
+        .remove(b',')
+        .remove(b'@')
+        .remove(b'+');
+    utf8_percent_encode(text, ESCAPED).to_string()
+}
+
+/// A proof that held: everything that it said, before it is cut down to what may be asked.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    pub way: Way,
+    pub subject: String,
+    /// As the proof had it.
+    pub said: serde_json::Map<String, serde_json::Value>,
+    /// Canonical DNs, all of them.
+    pub groups: Vec<String>,
+    pub policies: Vec<String>,
+    /// A session must not outlive this.
+    pub valid_until: Option<Timestamp>,
+}
+
+impl Proof {
+    /// The identity, with the claims that may be asked and no others.
+    pub fn identity(&self, asked: &AskedClaims) -> Result<Identity, TooManyClaims> {
+        Ok(Identity {
+            way: self.way.clone(),
+            subject: self.subject.clone(),
+            claims: asked.select(&self.way, &self.said)?,
+            groups: self.groups.iter().filter(|group| asked.has_group(group)).cloned().collect(),
+            policies: self.policies.clone(),
+        })
+    }
+}
+
+/// Every way that a configuration opens.
 #[derive(Debug, Default)]
-pub struct Directory {
-    users: HashMap<String, Arc<User>>,
-    roles: HashMap<String, Arc<Role>>,
-}
-
-impl Directory {
-    pub fn new(users: Vec<User>, roles: Vec<Role>) -> Self {
-        Self {
-            users: users.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect(),
-            roles: roles.into_iter().map(|role| (role.name.clone(), Arc::new(role))).collect(),
-        }
-    }
-
-    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
-        self.users.values()
-    }
-
-    pub fn roles(&self) -> impl Iterator<Item = &Arc<Role>> {
-        self.roles.values()
-    }
-
-    pub fn user(&self, name: &str) -> Option<&Arc<User>> {
-        self.users.get(name)
-    }
-
-    /// Whether a role still trusts somebody who was let in before: the external id was asked for then.
-    pub fn trust<'a>(&self, role: &'a Role, proven: Proven<'_>) -> Option<Trust<'a>> {
-        Self::find(role, proven, |_| true)
-    }
-
-    /// Whether a role lets somebody in now.
-    pub fn assume<'a>(
-        &self,
-        role: &'a Role,
-        proven: Proven<'_>,
-        external_id: Option<&str>,
-    ) -> Option<Trust<'a>> {
-        let fits =
-            |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| external_id == Some(wanted));
-        if !fits(&role.external_id) {
-            return None;
-        }
-        Self::find(role, proven, |rule| fits(&rule.external_id))
-    }
-
-    fn find<'a>(role: &'a Role, proven: Proven<'_>, also: impl Fn(&TrustRule) -> bool) -> Option<Trust<'a>> {
-        // A rule may allow tags, which the user's own list does not.
-        let fitting = role.trust.iter().find(|candidate| candidate.names(proven) && also(candidate));
-        let listed = matches!(proven, Proven::User(user) if user.roles.contains(&role.name));
-        (fitting.is_some() || listed).then_some(Trust { rule: fitting })
-    }
-
-    pub fn role(&self, name: &str) -> Option<&Arc<Role>> {
-        self.roles.get(name)
-    }
+pub struct Ways {
+    pub oidc: oidc::Providers,
+    pub ldap: Option<std::sync::Arc<ldap::Ldap>>,
+    pub certificate: Option<certificate::Certificates>,
+    pub webhook: Option<webhook::Webhook>,
 }

@@ -11,7 +11,8 @@ use std::{
 /// A line holds modules that do not import each other.
 const LAYERS: &[&[&str]] = &[
     &["arn", "clock", "secret", "telemetry"],
-    &["iam", "sigv4", "identity"],
+    &["iam", "sigv4"],
+    &["identity"],
     &["credentials", "s3"],
     &["sts", "backend", "server"],
     &["gateway"],

@@ -14,7 +14,7 @@ use self::{
     operator::{Operator, Quantifier},
     value::Matcher,
 };
-use super::{context::Context, json::Json, key::ConditionKey, policy::PolicyError};
+use super::{context::Context, json::Json, key::ConditionKey, policy::PolicyError, variable::Variable};
 
 /// One key of one operator of a `Condition`. All of a statement's must hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,15 @@ impl Condition {
 
     pub(super) fn key(&self) -> &ConditionKey {
         &self.key
+    }
+
+    /// Its own key, and those of the variables in its values.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ConditionKey> {
+        let variables = match &self.test {
+            Test::Missing(_) => Vec::new(),
+            Test::Matches(matcher) => matcher.variables(),
+        };
+        std::iter::once(&self.key).chain(variables.into_iter().map(Variable::key))
     }
 }
 

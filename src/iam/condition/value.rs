@@ -10,6 +10,7 @@ use super::{
     super::{
         context::Context,
         pattern::{Pattern, VariableValues},
+        variable::Variable,
     },
     operator::{Family, Order},
 };
@@ -67,6 +68,18 @@ impl Matcher {
             })?),
             Family::Arn => Self::Arns(all(texts, ArnPattern::parse)?),
         })
+    }
+
+    /// The variables that stand in its values.
+    pub(super) fn variables(&self) -> Vec<&Variable> {
+        let patterns: Vec<&Pattern> = match self {
+            Self::Text(patterns) | Self::TextIgnoringCase(patterns) => patterns.iter().collect(),
+            Self::Arns(arns) => arns.iter().flat_map(ArnPattern::parts).collect(),
+            Self::Number(..) | Self::Date(..) | Self::Bool(_) | Self::Bytes(_) | Self::Networks(_) => {
+                Vec::new()
+            }
+        };
+        patterns.into_iter().flat_map(Pattern::variables).collect()
     }
 
     /// Whether a value of the request fits one of the policy's. One of the wrong type fits none.
@@ -223,6 +236,13 @@ impl ArnPattern {
             format!("{text:?} is not an ARN as \"arn:aws:iam::000000000000:role/analyst\" is")
         })?;
         Ok(Self::Parts(Box::new(parts)))
+    }
+
+    fn parts(&self) -> &[Pattern] {
+        match self {
+            Self::Any => &[],
+            Self::Parts(parts) => parts.as_slice(),
+        }
     }
 
     fn matches(&self, given: &str, context: &dyn Context) -> Result<bool, Unresolved> {
