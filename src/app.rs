@@ -18,6 +18,7 @@ use crate::{
     config::{self, Config},
     credentials::SessionStore,
     gateway::{self, Gateway, ReplyBody, admin},
+    identity::{self, certificate::Certificates, ldap::Ldap, oidc, webhook::Webhook},
     s3::PublicHosts,
     server::{self, Drained, Peer},
     sts,
@@ -49,6 +50,7 @@ impl Running {
 pub fn check(config: &Config) -> anyhow::Result<()> {
     server_settings(config)?;
     backend(config)?;
+    ways(&config.ways)?;
     Ok(())
 }
 
@@ -174,8 +176,10 @@ fn backend(config: &Config) -> anyhow::Result<Backend> {
 }
 
 fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shared> {
-    let sessions =
-        Arc::new(SessionStore::new(config.keyring, Arc::new(config.principals), config.limits.session_cache));
+    let ways = Arc::new(ways(&config.ways)?);
+    let principals = Arc::new(config.principals);
+    let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
+    let sessions = Arc::new(sessions.with_directory(ways.ldap.clone()));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];
     regions.dedup();
@@ -191,8 +195,23 @@ fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shar
         allow_public: config.backend.allow_public,
         stall_timeout: config.limits.stall_timeout,
     };
-    let sts = sts::Service::new(config.sts, sessions.clone());
+    let sts = sts::Service::new(config.sts, sessions.clone(), ways);
     gateway::Shared::new(settings, sessions, sts, clock).context("the system gives no random numbers")
+}
+
+/// The ways to prove somebody. Nothing is contacted.
+pub fn ways(settings: &config::Ways) -> anyhow::Result<identity::Ways> {
+    Ok(identity::Ways {
+        oidc: oidc::Providers::new(settings.oidc.clone())?,
+        ldap: settings.ldap.clone().map(Ldap::new).transpose().context("ldap")?.map(Arc::new),
+        certificate: settings
+            .certificate
+            .clone()
+            .map(Certificates::new)
+            .transpose()
+            .context("certificate")?,
+        webhook: settings.webhook.clone().map(Webhook::new).transpose().context("webhook")?,
+    })
 }
 
 fn backend_settings(config: &config::Backend) -> backend::Settings {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Admin, Backend, Config, Limits, Listen, Log, Tls, people,
     reader::{Document, Placed, Table},
-    values,
+    values, ways,
 };
 use crate::{
     arn::AccountId,
@@ -34,17 +34,25 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let sts = sts_settings(sts_table);
     let max_duration = sts.max_duration;
     let policies = people::policies(&root);
-    let directory = people::directory(&root, &policies, max_duration, backend.as_ref());
+    let has_client_ca =
+        listen.as_ref().and_then(|listen| listen.tls.as_ref()).is_some_and(|tls| tls.client_ca_pem.is_some());
+    let known = ways::known(&root, has_client_ca);
+    let directory = people::directory(&root, &policies, max_duration, backend.as_ref(), &known);
+    let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
     let log = log(root.table("log"));
     root.finish();
+    let (ways, identity_policies) = ways?;
+    let principals =
+        Principals::new(account?, directory?, policies.registry).with_identity_policies(identity_policies);
     Some(Config {
         listen: listen?,
         admin: admin?,
         backend: backend?,
         sts,
         keyring: keyring?,
-        principals: Principals::new(account?, directory?, policies.registry),
+        principals,
+        ways,
         limits,
         log,
     })
@@ -124,7 +132,7 @@ fn tls(table: &Table<'_>) -> Option<Tls> {
 }
 
 /// A PEM file of at least one certificate.
-fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
+pub(super) fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
     let Placed { value, line } = table.file(name, false)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&value).collect();
     match found {

@@ -7,7 +7,9 @@ mod reader;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod values;
+mod ways;
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
@@ -19,6 +21,7 @@ use self::{problems::Gathered, reader::Document, sources::Sources};
 pub use self::{
     problems::{Problem, Problems},
     values::Endpoint,
+    ways::Ways,
 };
 use crate::{
     credentials::{Keyring, Principals},
@@ -37,6 +40,7 @@ pub struct Config {
     pub sts: sts::Settings,
     pub keyring: Keyring,
     pub principals: Principals,
+    pub ways: Ways,
     pub limits: Limits,
     pub log: Log,
 }

@@ -9,11 +9,12 @@ use super::{
     Backend,
     problems::did_you_mean,
     reader::{Placed, Table},
-    values,
+    trust, values,
+    ways::Known,
 };
 use crate::{
     iam::{Policy, PolicyRegistry},
-    identity::{Directory, Role, TrustRule, User},
+    identity::{Directory, Role, User},
     secret::{AccessKeyId, SecretAccessKey},
 };
 
@@ -21,6 +22,12 @@ use crate::{
 pub(super) struct Policies {
     pub(super) registry: PolicyRegistry,
     names: HashSet<String>,
+}
+
+impl Policies {
+    pub(super) fn names(&self) -> HashSet<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
 }
 
 pub(super) fn policies(root: &Table<'_>) -> Policies {
@@ -78,14 +85,16 @@ pub(super) fn directory(
     policies: &Policies,
     max_duration: Duration,
     backend: Option<&Backend>,
+    ways: &Known,
 ) -> Option<Directory> {
-    let roles = roles(root, policies, max_duration);
+    let roles = roles(root, policies, max_duration, ways);
     let role_names: HashSet<&str> = roles.iter().map(|role| role.name.as_str()).collect();
     let mut users: Vec<User> = Vec::new();
     let mut wrong = false;
     let tables = root.tables("user");
-    if tables.is_empty() {
-        root.problem(0, "user", "there is no [[user]]: nobody could ever get a session");
+    if tables.is_empty() && !ways.any() {
+        let what = "there is no [[user]], and no [[oidc]], [ldap], [webhook] or client CA: nobody could ever get a session";
+        root.problem(0, "user", what);
     }
     for table in tables {
         match user(&table, policies, &role_names) {
@@ -106,8 +115,7 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
     let name = table.required_parsed("name", values::name);
     let access_key_id = table.secret("access_key_id");
     let secret = table.secret("secret_access_key");
-    let own_policies =
-        named(table, "policies", &policies.names.iter().map(String::as_str).collect(), "policy");
+    let own_policies = named(table, "policies", &policies.names(), "policy");
     let own_roles = named(table, "roles", roles, "role");
     let s3_access = table.boolean("s3_access", false);
     let Placed { value, line } = access_key_id?;
@@ -175,11 +183,11 @@ fn check_user(table: &Table<'_>, user: &User, line: usize, others: &[User], back
     }
 }
 
-fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration) -> Vec<Role> {
+fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration, ways: &Known) -> Vec<Role> {
     let mut roles: Vec<Role> = Vec::new();
     for table in root.tables("role") {
         let name = table.required_parsed("name", values::name);
-        let own = named(&table, "policies", &policies.names.iter().map(String::as_str).collect(), "policy");
+        let own = named(&table, "policies", &policies.names(), "policy");
         if own.is_empty() {
             table.problem(table.line(), "policies", "is missing: a role without policies may do nothing");
         }
@@ -187,42 +195,23 @@ fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration) -> Vec<R
         if duration > max_duration {
             table.problem(table.line(), "max_duration", "is longer than sts.max_duration");
         }
-        let external_id = external_id(&table);
+        let external_id = trust::external_id(&table);
         if let Some(name) = name {
             if roles.iter().any(|other| other.name == name) {
                 table.problem(table.line(), "name", format!("there is another role `{name}`"));
             }
-            let trust = table.tables("trust").into_iter().map(trust_rule).collect();
+            let read = |table: Table<'_>| {
+                let rule = trust::rule(&table, ways);
+                table.finish();
+                rule
+            };
+            let trust = table.tables("trust").into_iter().map(read).collect();
             let aliases = table.strings("aliases").into_iter().map(|alias| alias.value).collect();
             roles.push(Role { name, policies: own, max_duration: duration, external_id, aliases, trust });
         }
         table.finish();
     }
     roles
-}
-
-fn trust_rule(table: Table<'_>) -> TrustRule {
-    let names = |key: &str| table.strings(key).into_iter().map(|name| name.value).collect::<Vec<_>>();
-    let rule = TrustRule {
-        users: names("users"),
-        roles: names("roles"),
-        identity: None,
-        external_id: external_id(&table),
-        session_tags: names("session_tags").iter().map(|key| key.to_ascii_lowercase()).collect(),
-    };
-    if rule.users.is_empty() && rule.roles.is_empty() {
-        table.problem(table.line(), "", "trusts nobody: give users or roles");
-    }
-    table.finish();
-    rule
-}
-
-fn external_id(table: &Table<'_>) -> Option<String> {
-    let id = table.string("external_id")?;
-    if !(2..=1224).contains(&id.value.len()) {
-        table.problem(id.line, "external_id", "must have 2 to 1224 characters");
-    }
-    Some(id.value)
 }
 
 /// Whether the trust of every role names users and roles that are there.
@@ -238,7 +227,7 @@ fn check_trust(root: &Table<'_>, users: &[User], roles: &[Role]) {
 }
 
 /// A list of names of things that are there.
-fn named(table: &Table<'_>, key: &str, known: &HashSet<&str>, kind: &str) -> Vec<String> {
+pub(super) fn named(table: &Table<'_>, key: &str, known: &HashSet<&str>, kind: &str) -> Vec<String> {
     let given = table.strings(key);
     for Placed { value, line } in &given {
         if !known.contains(value.as_str()) {

@@ -212,6 +212,42 @@ impl<'d> Table<'d> {
         strings
     }
 
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(name))
+    }
+
+    /// Every key with what it may be: a string, a truth value, a whole number, or a list of them, as texts.
+    pub(super) fn choices(&self) -> Vec<(String, Vec<String>, usize)> {
+        let mut choices = Vec::new();
+        for (name, value) in self.table.into_iter().flatten() {
+            let line = self.document.line(value.span().start);
+            self.asked.borrow_mut().push(name.get_ref().to_string());
+            let list = value.get_ref().as_array().map_or_else(|| vec![value], |array| array.iter().collect());
+            let mut texts = Vec::new();
+            for entry in list {
+                match text_of(entry.get_ref()) {
+                    Some(text) => texts.push(text),
+                    None => {
+                        let wanted = "a string, a truth value, a whole number or a list of them";
+                        self.wrong_type(line, name.get_ref(), wanted, entry.get_ref());
+                    }
+                }
+            }
+            choices.push((name.get_ref().to_string(), texts, line));
+        }
+        choices
+    }
+
+    /// A secret that may be absent.
+    pub(super) fn optional_secret(&self, name: &str) -> Option<Placed<String>> {
+        let names = [name.to_owned(), format!("{name}_file"), format!("{name}_env")];
+        if names.iter().any(|name| self.has(name)) {
+            return self.secret(name);
+        }
+        self.asked.borrow_mut().extend(names);
+        None
+    }
+
     /// A secret by value, file or environment variable, exactly one of them.
     pub(super) fn secret(&self, name: &str) -> Option<Placed<String>> {
         let names = [name.to_owned(), format!("{name}_file"), format!("{name}_env")];
@@ -275,4 +311,11 @@ impl<'d> Table<'d> {
             }
         }
     }
+}
+
+fn text_of(value: &DeValue<'_>) -> Option<String> {
+    if let Some(integer) = value.as_integer() {
+        return i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|number| number.to_string());
+    }
+    value.as_str().map(str::to_owned).or_else(|| value.as_bool().map(|value| value.to_string()))
 }

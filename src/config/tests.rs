@@ -315,7 +315,7 @@ fn the_example_loads_and_shows_the_defaults() {
 #[test]
 fn the_example_has_every_key() {
     let (_folder, text) = example();
-    let code = ["check.rs", "people.rs"].map(|file| {
+    let code = ["check.rs", "people.rs", "trust.rs", "ways.rs"].map(|file| {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file)).unwrap()
     });
     let code = code.concat();
@@ -328,6 +328,9 @@ fn the_example_has_every_key() {
         "strings(\"",
         ".file(\"",
         "duration(\"",
+        "duration(table, \"",
+        "filter(table, \"",
+        "texts(table, \"",
         "size(\"",
         "small(\"",
         "table(\"",

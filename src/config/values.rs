@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use super::problems::did_you_mean;
-use crate::{s3::profile::Profile, telemetry::log};
+use crate::{identity::ldap::Transport, s3::profile::Profile, telemetry::log};
 
 /// Of whole seconds, as STS counts them.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -102,6 +102,56 @@ pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
         _ => authority.as_str().to_owned(),
     };
     Ok(Endpoint { tls, authority })
+}
+
+/// Of a provider or a webhook.
+pub(super) fn url(text: &str, allow_http: bool) -> Result<http::Uri, String> {
+    let wrong = || format!("`{text}` is not a URL as \"https://id.example.org/realms/main\" is");
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().ok_or_else(wrong)?;
+    if authority.as_str().contains('@') || text.contains('#') {
+        return Err(wrong());
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if allow_http => Ok(uri),
+        Some("http") => {
+            Err(format!("`{text}` is not secured by TLS: use https://, or set allow_http = true"))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// Host, port and protection of a directory.
+pub(super) fn directory(
+    text: &str,
+    start_tls: bool,
+    allow_plaintext: bool,
+) -> Result<(String, u16, Transport), String> {
+    let wrong = || {
+        format!(
+            "`{text}` is not the address of a directory: write it as \"ldaps://ldap.example.org\" or \"ldap://ldap.example.org\""
+        )
+    };
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    let authority =
+        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
+    if uri.path().len() > 1 || uri.query().is_some() {
+        return Err(wrong());
+    }
+    let (transport, default) = match (uri.scheme_str(), start_tls) {
+        (Some("ldaps"), false) => (Transport::Tls, 636),
+        (Some("ldaps"), true) => return Err("start_tls goes with ldap://, not with ldaps://".to_owned()),
+        (Some("ldap"), true) => (Transport::StartTls, 389),
+        (Some("ldap"), false) if allow_plaintext => (Transport::Plaintext, 389),
+        (Some("ldap"), false) => {
+            return Err(format!(
+                "`{text}` would carry passwords in the clear: use ldaps://, start_tls = true, or allow_plaintext = true"
+            ));
+        }
+        _ => return Err(wrong()),
+    };
+    Ok((authority.host().to_owned(), authority.port_u16().unwrap_or(default), transport))
 }
 
 pub(super) fn profile(text: &str) -> Result<&'static Profile, String> {

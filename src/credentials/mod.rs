@@ -12,8 +12,8 @@ mod tests;
 pub use self::{
     keyring::{Keyring, KeyringError},
     mint::{TemporaryCredentials, generate_user_keys},
-    principals::{Principals, role_id},
+    principals::{IdentityPolicies, Principals, role_id},
     seal::OpenError,
-    session::{Authority, Grant, Session, SessionPolicy, SessionTags},
+    session::{Authority, Grant, Origin, Session, SessionPolicy, SessionTags},
     store::{Authenticated, AuthenticationError, SessionStore, TokenProblem},
 };

@@ -6,12 +6,13 @@ use aws_lc_rs::digest;
 
 use super::{
     mint::BASE32,
-    session::{Authority, Session},
+    session::{Authority, Origin, Session, SessionTags},
 };
 use crate::{
     arn::AccountId,
-    iam::{PolicyRegistry, PolicySet, Principal, PrincipalType},
-    identity::{Directory, Proven},
+    clock::Timestamp,
+    iam::{PolicyRegistry, PolicySet, Principal, PrincipalType, Values},
+    identity::{AskedClaims, Claim, Directory, Identity, Proven, Way},
 };
 
 /// Users, roles and their policies.
@@ -23,6 +24,9 @@ pub struct Principals {
     /// What a user may do without a role, by the user's name.
     of_users: HashMap<String, Arc<PolicySet>>,
     of_roles: HashMap<String, Arc<PolicySet>>,
+    of_identities: IdentityPolicies,
+    /// What policies and trust rules may ask of an identity.
+    pub asked: AskedClaims,
 }
 
 impl Principals {
@@ -31,7 +35,36 @@ impl Principals {
         let resolve = |names: &[String]| Arc::new(policies.resolve(names).unwrap_or_default());
         let of_users = directory.users().map(|user| (user.name.clone(), resolve(&user.policies))).collect();
         let of_roles = directory.roles().map(|role| (role.name.clone(), resolve(&role.policies))).collect();
-        Self { account, directory, policies, of_users, of_roles }
+        let of_identities = IdentityPolicies::default();
+        let mut principals = Self {
+            account,
+            directory,
+            policies,
+            of_users,
+            of_roles,
+            of_identities,
+            asked: AskedClaims::default(),
+        };
+        principals.asked = principals.asked();
+        principals
+    }
+
+    /// With what identities have without a role.
+    #[must_use]
+    pub fn with_identity_policies(mut self, of_identities: IdentityPolicies) -> Self {
+        self.of_identities = of_identities;
+        self.asked = self.asked();
+        self
+    }
+
+    fn asked(&self) -> AskedClaims {
+        let rules =
+            || self.directory.roles().flat_map(|role| &role.trust).filter_map(|rule| rule.identity.as_ref());
+        let of_policies = self.policies.iter().flat_map(|(_, policy)| policy.claims());
+        let of_rules = rules().flat_map(|rule| rule.claims.iter().map(|claim| claim.key.clone()));
+        let groups = rules().filter_map(|rule| rule.ldap_group.clone());
+        let mapped = self.of_identities.ldap.iter().map(|(dn, _)| dn.clone());
+        AskedClaims::new(of_policies.chain(of_rules), groups.chain(mapped))
     }
 
     /// The policies of a role.
@@ -45,13 +78,30 @@ impl Principals {
     }
 
     /// The policies of whoever is behind a session; `None` when they are gone, or one of them is no longer trusted.
-    pub(super) fn policies_of(&self, session: &Session) -> Option<Arc<PolicySet>> {
-        let user = self.directory.user(&session.user)?;
-        let Authority::Role { role, via, .. } = &session.authority else {
-            return self.of_users.get(&user.name).cloned();
+    ///
+    /// `identity`: as it is now, where a directory knows better than the session.
+    pub(super) fn policies_of(
+        &self,
+        session: &Session,
+        identity: Option<&Identity>,
+    ) -> Option<Arc<PolicySet>> {
+        let proven = match (&session.origin, identity) {
+            (Origin::User(name), _) => Proven::User(self.directory.user(name)?),
+            (Origin::Identity(_), Some(now)) => Proven::Identity(now),
+            (Origin::Identity(identity), None) => Proven::Identity(identity),
         };
-        let mut proven = Proven::User(user);
-        for name in via.iter().chain([role]) {
+        match (&session.authority, proven) {
+            (Authority::Role { role, via, .. }, _) => self.policies_in_role(role, via, proven),
+            (_, Proven::Identity(identity)) => session.own_set(self.own_policies(identity), &self.policies),
+            (_, Proven::User(user)) => self.of_users.get(&user.name).cloned(),
+            (_, Proven::Role(_)) => None,
+        }
+    }
+
+    /// The policies of a role, if the way to it is still open.
+    pub fn policies_in_role(&self, role: &str, via: &[String], first: Proven<'_>) -> Option<Arc<PolicySet>> {
+        let mut proven = first;
+        for name in via.iter().map(String::as_str).chain([role]) {
             let next = self.directory.role(name)?;
             self.directory.trust(next, proven)?;
             proven = Proven::Role(&next.name);
@@ -59,19 +109,53 @@ impl Principals {
         self.of_roles.get(role).cloned()
     }
 
+    /// The names of the policies that an identity has without a role.
+    pub fn own_policies(&self, identity: &Identity) -> Vec<String> {
+        let mut names = match identity.way {
+            Way::Ldap => self.of_identities.of_directory(identity),
+            Way::Webhook => self.of_identities.webhook.clone(),
+            Way::Oidc(_) | Way::Certificate => Vec::new(),
+        };
+        names.extend(identity.policies.iter().cloned());
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     pub(super) fn principal_of(&self, session: &Session) -> Principal {
+        let issued_at = session.is_temporary().then_some(session.issued_at);
+        self.principal(&session.origin, &session.authority, &session.tags, issued_at)
+    }
+
+    /// Who somebody is, as policies and logs see it.
+    pub fn principal(
+        &self,
+        origin: &Origin,
+        authority: &Authority,
+        tags: &SessionTags,
+        issued_at: Option<Timestamp>,
+    ) -> Principal {
         let account = &self.account;
-        let (kind, arn, user_id) = match &session.authority {
-            Authority::Role { role, session_name, .. } => (
+        let federated = |name: &str| {
+            (PrincipalType::FederatedUser, account.federated_user(name), format!("{account}:{name}"))
+        };
+        let (kind, arn, user_id) = match (authority, origin) {
+            (Authority::Role { role, session_name, .. }, _) => (
                 PrincipalType::AssumedRole,
                 account.assumed_role(role, session_name),
                 format!("{}:{session_name}", role_id(role)),
             ),
-            Authority::User => {
-                (PrincipalType::User, account.user(&session.user), unique_id("AIDA", &session.user))
+            (Authority::Own, Origin::User(user)) => {
+                (PrincipalType::User, account.user(user), unique_id("AIDA", user))
             }
-            Authority::Federated { name } => {
-                (PrincipalType::FederatedUser, account.federated_user(name), format!("{account}:{name}"))
+            (Authority::Own, Origin::Identity(identity)) => federated(&identity.path()),
+            (Authority::Federated { name }, _) => federated(name),
+        };
+        let username = origin.user().filter(|_| kind == PrincipalType::User).map(str::to_owned);
+        let claims = match origin {
+            Origin::User(_) => Vec::new(),
+            Origin::Identity(identity) => {
+                identity.claims.iter().map(|(key, claim)| (key.into(), values(claim))).collect()
             }
         };
         Principal {
@@ -79,15 +163,33 @@ impl Principals {
             account: account.clone(),
             kind,
             user_id,
-            username: (kind == PrincipalType::User).then(|| session.user.clone()),
-            tags: session
-                .tags
-                .tags
-                .iter()
-                .map(|(key, value)| (key.to_ascii_lowercase(), value.clone()))
-                .collect(),
-            issued_at: session.is_temporary().then_some(session.issued_at),
+            username,
+            tags: tags.tags.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())).collect(),
+            claims,
+            issued_at,
         }
+    }
+}
+
+fn values(claim: &Claim) -> Values<'static> {
+    match claim {
+        Claim::One(value) => Values::owned(Some(value.clone())),
+        Claim::Many(values) => Values::Many(values.iter().map(|value| value.clone().into()).collect()),
+    }
+}
+
+/// What identities have without a role, where the configuration and not the proof says so.
+#[derive(Debug, Clone, Default)]
+pub struct IdentityPolicies {
+    /// By the canonical DN of a user or a group.
+    pub ldap: Vec<(String, Vec<String>)>,
+    pub webhook: Vec<String>,
+}
+
+impl IdentityPolicies {
+    fn of_directory(&self, identity: &Identity) -> Vec<String> {
+        let is_of = |dn: &String| *dn == identity.subject || identity.groups.contains(dn);
+        self.ldap.iter().filter(|(dn, _)| is_of(dn)).flat_map(|(_, names)| names.iter().cloned()).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Timestamp,
     iam::{Policy, PolicyRegistry, PolicySet, Principal},
+    identity::Identity,
     secret::{AccessKeyId, SecretAccessKey, SessionToken},
     sigv4::SigningKey,
 };
@@ -26,15 +27,33 @@ pub enum Authority {
     },
     /// `GetFederationToken`: the user's own policies, and never more than the session policy.
     Federated { name: String },
-    /// The user's own policies: `GetSessionToken`, or `AssumeRole` without a role as MinIO's clients call it.
-    User,
+    /// The own policies of whoever is behind it: `GetSessionToken`, or a role left out as MinIO's clients do it.
+    Own,
+}
+
+/// Who is behind a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The user whose long-term key asked.
+    User(String),
+    /// Somebody who was proven by another: a name of its own kind, which no user can have.
+    Identity(Box<Identity>),
+}
+
+impl Origin {
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::User(name) => Some(name),
+            Self::Identity(_) => None,
+        }
+    }
 }
 
 /// What was granted: the step between a proven identity and its credentials.
 #[derive(Debug, Clone)]
 pub struct Grant {
-    /// The user whose long-term key asked.
-    pub user: String,
+    pub origin: Origin,
     pub authority: Authority,
     pub session_policy: Option<SessionPolicy>,
     pub tags: SessionTags,
@@ -47,6 +66,13 @@ pub struct SessionPolicy {
     /// As given, and compiled.
     pub inline: Option<(String, Arc<Policy>)>,
     pub names: Vec<String>,
+}
+
+impl SessionPolicy {
+    /// The condition keys of claims that the inline policy asks for.
+    pub fn claims(&self) -> Vec<String> {
+        self.inline.as_ref().map(|(_, policy)| policy.claims()).unwrap_or_default()
+    }
 }
 
 /// The tags that `AssumeRole` set.
@@ -73,14 +99,15 @@ pub struct Session {
     pub(super) token: Option<SessionToken>,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
-    /// The user whose long-term key is behind it.
-    pub user: String,
+    pub origin: Origin,
     pub authority: Authority,
     pub(super) session_policy: Option<SessionPolicy>,
     pub tags: SessionTags,
     /// Resolved from names when it is first used, and kept.
     session_set: OnceLock<Arc<PolicySet>>,
     principal: OnceLock<Arc<Principal>>,
+    /// The policies that an identity has without a role, with the names they were resolved from.
+    own_set: ArcSwapOption<(Vec<String>, Arc<PolicySet>)>,
     /// The signing key of the day, region and service last used.
     signing_key: ArcSwapOption<DerivedKey>,
 }
@@ -101,7 +128,7 @@ pub(super) struct SealedSession {
     secret: String,
     issued_at: i64,
     expires_at: i64,
-    user: String,
+    origin: Origin,
     authority: Authority,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     policy: Option<String>,
@@ -124,12 +151,13 @@ impl Session {
             token: None,
             issued_at,
             expires_at: grant.expires_at,
-            user: grant.user,
+            origin: grant.origin,
             authority: grant.authority,
             session_policy: grant.session_policy,
             tags: grant.tags,
             session_set: OnceLock::new(),
             principal: OnceLock::new(),
+            own_set: ArcSwapOption::empty(),
             signing_key: ArcSwapOption::empty(),
         }
     }
@@ -145,7 +173,7 @@ impl Session {
             secret: self.secret.expose().to_owned(),
             issued_at: self.issued_at.unix(),
             expires_at: self.expires_at.unix(),
-            user: self.user.clone(),
+            origin: self.origin.clone(),
             authority: self.authority.clone(),
             policy: self
                 .session_policy
@@ -174,7 +202,7 @@ impl Session {
         let narrowed = inline.is_some() || names.is_some();
         let session_policy = narrowed.then(|| SessionPolicy { inline, names: names.unwrap_or_default() });
         let grant = Grant {
-            user: sealed.user,
+            origin: sealed.origin,
             authority: sealed.authority,
             session_policy,
             tags: sealed.tags,
@@ -213,6 +241,18 @@ impl Session {
         Some(self.session_set.get_or_init(resolve).clone())
     }
 
+    /// The policies of these names, resolved when they change. A name without a policy gives `None`.
+    pub(super) fn own_set(&self, names: Vec<String>, registry: &PolicyRegistry) -> Option<Arc<PolicySet>> {
+        if let Some(kept) = &*self.own_set.load()
+            && kept.0 == names
+        {
+            return Some(kept.1.clone());
+        }
+        let set = Arc::new(registry.resolve(&names)?);
+        self.own_set.store(Some(Arc::new((names, set.clone()))));
+        Some(set)
+    }
+
     /// Who this is, made once.
     pub(super) fn principal(&self, make: impl FnOnce() -> Principal) -> Arc<Principal> {
         self.principal.get_or_init(|| Arc::new(make())).clone()
@@ -242,6 +282,11 @@ impl Session {
             .and_then(|policy| policy.inline.as_ref())
             .map_or(0, |(text, _)| text.len() * 8);
         let token = self.token.as_ref().map_or(0, |token| token.expose().len());
-        u32::try_from(600 + token + policy).unwrap_or(u32::MAX)
+        // Claims stand in the session and in the principal made of it.
+        let claims = match &self.origin {
+            Origin::User(_) => 0,
+            Origin::Identity(identity) => 2 * identity.size(),
+        };
+        u32::try_from(600 + token + policy + claims).unwrap_or(u32::MAX)
     }
 }

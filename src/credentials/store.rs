@@ -11,11 +11,12 @@ use super::{
     mint::{TemporaryCredentials, key_pair},
     principals::Principals,
     seal::{self, OpenError},
-    session::{Authority, Grant, Session, SessionTags},
+    session::{Authority, Grant, Origin, Session, SessionTags},
 };
 use crate::{
     clock::Timestamp,
-    iam::{Denial, EffectivePolicies, Principal},
+    iam::{Denial, EffectivePolicies, PolicySet, Principal},
+    identity::{Identity, Way, ldap::Ldap},
     secret::AccessKeyId,
     sigv4::{self, Claim, Rules, VerifiedSignature},
 };
@@ -29,6 +30,7 @@ pub struct SessionStore {
     long_term: HashMap<AccessKeyId, Arc<Session>>,
     unexpired: Cache<AccessKeyId, Kept>,
     random: SystemRandom,
+    ldap: Option<Arc<Ldap>>,
 }
 
 /// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
@@ -126,8 +128,8 @@ impl SessionStore {
     pub fn new(keyring: Keyring, principals: Arc<Principals>, capacity: u64) -> Self {
         let long_term = principals.directory.users().map(|user| {
             let grant = Grant {
-                user: user.name.clone(),
-                authority: Authority::User,
+                origin: Origin::User(user.name.clone()),
+                authority: Authority::Own,
                 session_policy: None,
                 tags: SessionTags::default(),
                 expires_at: Timestamp::from_unix(i64::MAX),
@@ -149,7 +151,15 @@ impl SessionStore {
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
             random: SystemRandom::new(),
+            ldap: None,
         }
+    }
+
+    /// With the directory that is asked again who its users are.
+    #[must_use]
+    pub fn with_directory(mut self, ldap: Option<Arc<Ldap>>) -> Self {
+        self.ldap = ldap;
+        self
     }
 
     pub fn principals(&self) -> &Principals {
@@ -172,30 +182,34 @@ impl SessionStore {
     }
 
     /// Whose S3 request this is: temporary keys, or the long-term key of a user with `s3_access`.
-    pub fn authenticate_s3(
+    pub async fn authenticate_s3(
         &self,
         signed: &impl Claim,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        let authenticated = self.authenticate(signed, rules, now)?;
+        let authenticated = self.authenticate(signed, rules, now).await?;
         let session = &authenticated.session;
         let allowed = session.is_temporary()
-            || self.principals.directory.user(&session.user).is_some_and(|user| user.s3_access);
+            || session
+                .origin
+                .user()
+                .and_then(|name| self.principals.directory.user(name))
+                .is_some_and(|user| user.s3_access);
         if allowed { Ok(authenticated) } else { Err(AuthenticationError::LongTermKey) }
     }
 
     /// Whose STS request this is: temporary keys or any long-term key.
-    pub fn authenticate_sts(
+    pub async fn authenticate_sts(
         &self,
         signed: &impl Claim,
         rules: &Rules,
         now: Timestamp,
     ) -> Result<Authenticated, AuthenticationError> {
-        self.authenticate(signed, rules, now)
+        self.authenticate(signed, rules, now).await
     }
 
-    fn authenticate(
+    async fn authenticate(
         &self,
         signed: &impl Claim,
         rules: &Rules,
@@ -211,14 +225,35 @@ impl SessionStore {
         if session.is_expired(now) {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
-        let identity = self
-            .principals
-            .policies_of(&session)
-            .ok_or(AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone })?;
+        let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
+        let identity = self.policies_now(&session, now).await.ok_or(gone)?;
         let policies =
             EffectivePolicies { identity, session: session.session_set(&self.principals.policies) };
         let principal = session.principal(|| self.principals.principal_of(&session));
         Ok(Authenticated { session, policies, signature, principal })
+    }
+
+    /// What the session may do now. A directory that can be asked is asked from time to time who its user is.
+    async fn policies_now(&self, session: &Session, now: Timestamp) -> Option<Arc<PolicySet>> {
+        let (Origin::Identity(identity), Some(ldap)) = (&session.origin, &self.ldap) else {
+            return match &session.origin {
+                // The directory that vouched is no longer in the configuration.
+                Origin::Identity(identity) if identity.way == Way::Ldap => None,
+                _ => self.principals.policies_of(session, None),
+            };
+        };
+        if identity.way != Way::Ldap {
+            return self.principals.policies_of(session, None);
+        }
+        let username = identity.claims.get("ldap:username").and_then(|claim| claim.values().first())?;
+        let groups =
+            ldap.groups_now(&identity.subject, username, &identity.groups, session.issued_at, now).await?;
+        let groups = self.principals.asked.groups(&groups);
+        if groups == identity.groups {
+            return self.principals.policies_of(session, None);
+        }
+        let identity = Identity { groups, ..(**identity).clone() };
+        self.principals.policies_of(session, Some(&identity))
     }
 
     /// The session of an access key id and a token; whether it is alive is asked later.

@@ -20,7 +20,7 @@ fn now() -> Timestamp {
 
 fn grant() -> Grant {
     Grant {
-        user: "alice".to_owned(),
+        origin: Origin::User("alice".to_owned()),
         authority: Authority::Role {
             role: "reader".to_owned(),
             session_name: "s".to_owned(),

@@ -174,8 +174,11 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
-        let caller =
-            self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
+        let caller = self
+            .sessions
+            .authenticate_s3(&signed, &self.rules, now)
+            .await
+            .map_err(s3_errors::of_authentication)?;
         record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
         let target = Target::read(place, head.path, self.settings.profile)?;
         record.target(&target);
@@ -253,14 +256,19 @@ impl Gateway {
             body: &body,
             address: peer.address,
             tls: peer.tls,
+            certificates: None,
         };
-        let reply = self.sts.answer(request, self.clock.now(), &request_id);
+        let reply = self.sts.answer(request, self.clock.now(), &request_id).await;
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);
         record.code = reply.record.code;
         record.cause = reply.record.cause;
         record.decision = if reply.status == StatusCode::OK { Decision::Allow } else { Decision::Deny };
-        xml(reply.status, reply.body)
+        let mut response = xml(reply.status, reply.body);
+        if let Some(seconds) = reply.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 
     /// What clients see in place of the backend's account.

@@ -65,8 +65,11 @@ impl Gateway {
         let now = self.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
-        let caller =
-            self.sessions.authenticate_s3(&signed, &self.rules, now).map_err(s3_errors::of_authentication)?;
+        let caller = self
+            .sessions
+            .authenticate_s3(&signed, &self.rules, now)
+            .await
+            .map_err(s3_errors::of_authentication)?;
         record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
         let bucket = Target::read(place, head.path, self.settings.profile)?;
         let (Some(bucket), None) = (bucket.bucket(), bucket.key()) else {

@@ -23,6 +23,15 @@ impl<'c> Values<'c> {
         value.map_or(Self::Missing, |value| Self::One(Cow::Owned(value)))
     }
 
+    /// The same values, borrowed.
+    pub fn borrowed(&self) -> Values<'_> {
+        match self {
+            Self::Missing => Values::Missing,
+            Self::One(value) => Values::One(Cow::Borrowed(value)),
+            Self::Many(values) => Values::Many(values.iter().map(|value| Cow::Borrowed(&**value)).collect()),
+        }
+    }
+
     pub(super) fn as_slice(&self) -> &[Cow<'c, str>] {
         match self {
             Self::Missing => &[],

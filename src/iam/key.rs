@@ -13,7 +13,7 @@ pub enum ConditionKey {
     RequestTag(Box<str>),
     /// `s3:RequestObjectTag/<tag>`: a tag that a new object gets.
     RequestObjectTag(Box<str>),
-    /// `jwt:<claim>` or `ldap:<attribute>`: what the proof of identity said.
+    /// `jwt:<claim>`, `ldap:<attribute>`, `certificate:<field>` or `webhook:<claim>`: what the proof of identity said.
     Claim(Box<str>),
 }
 
@@ -165,7 +165,8 @@ impl ConditionKey {
                 tag => Ok(of_tag(tag.into())),
             };
         }
-        if let Some(claim) = lower.strip_prefix("jwt:").or_else(|| lower.strip_prefix("ldap:")) {
+        let of_identity = |family: &str| ["jwt", "ldap", "certificate", "webhook"].contains(&family);
+        if let Some((_, claim)) = lower.split_once(':').filter(|(family, _)| of_identity(family)) {
             let good = !claim.is_empty() && claim.bytes().all(|byte| byte.is_ascii_graphic());
             return if good {
                 Ok(Self::Claim(lower.into()))

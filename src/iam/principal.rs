@@ -38,6 +38,8 @@ pub struct Principal {
     pub username: Option<String>,
     /// `aws:PrincipalTag/…`, keys in lower case.
     pub tags: Vec<(String, String)>,
+    /// `jwt:…`, `ldap:…` and the like: what the proof of identity said, keys in lower case.
+    pub claims: Vec<(Box<str>, Values<'static>)>,
     /// When the temporary credentials were issued; long-term keys have no such time.
     pub issued_at: Option<Timestamp>,
 }
@@ -57,8 +59,11 @@ impl Principal {
             ConditionKey::PrincipalTag(tag) => {
                 Values::of(self.tags.iter().find(|(key, _)| *key == **tag).map(|(_, value)| value.as_str()))
             }
-            // No identity that is proven here brings claims.
-            ConditionKey::Claim(_) => Values::Missing,
+            ConditionKey::Claim(name) => self
+                .claims
+                .iter()
+                .find(|(key, _)| key == name)
+                .map_or(Values::Missing, |(_, claim)| claim.borrowed()),
             _ => return None,
         })
     }

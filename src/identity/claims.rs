@@ -57,6 +57,12 @@ impl Claims {
         self.0.get(key)
     }
 
+    /// Roughly what they take in memory.
+    pub(super) fn size(&self) -> usize {
+        let values = |claim: &Claim| claim.values().iter().map(|value| value.len() + 24).sum::<usize>();
+        self.0.iter().map(|(key, claim)| key.len() + 48 + values(claim)).sum()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Claim)> {
         self.0.iter().map(|(key, claim)| (key.as_str(), claim))
     }
@@ -101,8 +107,9 @@ impl AskedClaims {
         all
     }
 
-    pub(super) fn has_group(&self, dn: &str) -> bool {
-        self.groups.contains(dn)
+    /// Those of the groups that may be asked for.
+    pub fn groups(&self, all: &[String]) -> Vec<String> {
+        all.iter().filter(|dn| self.groups.contains(*dn)).cloned().collect()
     }
 
     pub(super) fn select(&self, way: &Way, said: &Map<String, Value>) -> Result<Claims, TooManyClaims> {

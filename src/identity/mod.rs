@@ -73,6 +73,12 @@ impl Identity {
         }
     }
 
+    /// Roughly what it takes in memory.
+    pub fn size(&self) -> usize {
+        let lists = self.groups.iter().chain(&self.policies).map(|text| text.len() + 24).sum::<usize>();
+        self.subject.len() + lists + self.claims.size()
+    }
+
     /// A `RoleSessionName` for clients that give none: what of the subject may stand in one.
     pub fn session_name(&self) -> String {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte);
@@ -122,7 +128,7 @@ impl Proof {
             way: self.way.clone(),
             subject: self.subject.clone(),
             claims: asked.select(&self.way, &self.said)?,
-            groups: self.groups.iter().filter(|group| asked.has_group(group)).cloned().collect(),
+            groups: asked.groups(&self.groups),
             policies: self.policies.clone(),
         })
     }

@@ -14,7 +14,7 @@ use crate::{
     arn::RoleArn,
     clock::Timestamp,
     credentials::{
-        Authenticated, Authority, Grant, SessionPolicy, SessionTags, TemporaryCredentials, role_id,
+        Authenticated, Authority, Grant, Origin, SessionPolicy, SessionTags, TemporaryCredentials, role_id,
     },
     identity::{Proven, Role, User},
 };
@@ -52,11 +52,13 @@ const PARAMETERS: &[&str] = &[
 impl Service {
     pub(super) fn assume_role(&self, call: Call<'_>) -> Result<Assumed, StsError> {
         call.parameters.only(PARAMETERS)?;
-        let session_name = read_session_name(call.parameters)?;
+        let session_name = read_session_name(call.parameters, "daypass")?;
         let session_policy = self.session_policy(call.parameters)?;
         let packed_policy_size = packed_size(session_policy.as_ref());
         let tags = RequestTags::read(call.parameters)?;
-        let Some(role) = self.asked_role(call)? else {
+        let Some(role) =
+            self.asked_role(call.parameters, |arn| not_authorized(&call.caller.principal().arn, arn))?
+        else {
             let credentials = self.as_oneself(call, session_policy, &tags)?;
             return Ok(Assumed { credentials, assumed_role: None, packed_policy_size });
         };
@@ -66,12 +68,17 @@ impl Service {
                 let via = via.iter().cloned().chain([by.clone()]).collect();
                 (via, role.max_duration.min(LONGEST_CHAINED))
             }
-            Authority::User | Authority::Federated { .. } => (Vec::new(), role.max_duration),
+            // Whoever was proven by another has temporary credentials already, and those of a role are made from them.
+            Authority::Own if call.caller.session().is_temporary() => {
+                (Vec::new(), role.max_duration.min(LONGEST_CHAINED))
+            }
+            Authority::Own | Authority::Federated { .. } => (Vec::new(), role.max_duration),
         };
         let authority = Authority::Role { role: role.name.clone(), session_name: session_name.clone(), via };
         let expires_at = call.now.plus(self.duration(call.parameters, most)?);
-        let user = call.caller.session().user.clone();
-        let credentials = self.mint(Grant { user, authority, session_policy, tags, expires_at }, call.now)?;
+        let origin = call.caller.session().origin.clone();
+        let credentials =
+            self.mint(Grant { origin, authority, session_policy, tags, expires_at }, call.now)?;
         let arn = self.sessions.principals().account.assumed_role(&role.name, &session_name);
         let assumed_role = Some(AssumedRole { arn, id: format!("{}:{session_name}", role_id(&role.name)) });
         Ok(Assumed { credentials, assumed_role, packed_policy_size })
@@ -95,8 +102,13 @@ impl Service {
         call.authorize("sts:AssumeRole", &arn, Needs::NoDeny, tags)?;
         let expires_at = call.now.plus(self.duration(call.parameters, self.settings.max_duration)?);
         let tags = SessionTags::default();
-        let grant =
-            Grant { user: user.name.clone(), authority: Authority::User, session_policy, tags, expires_at };
+        let grant = Grant {
+            origin: Origin::User(user.name.clone()),
+            authority: Authority::Own,
+            session_policy,
+            tags,
+            expires_at,
+        };
         self.mint(grant, call.now)
     }
 
@@ -106,12 +118,14 @@ impl Service {
         let session = call.caller.session();
         let arn = principals.account.role(&role.name);
         let refused = || not_authorized(&call.caller.principal().arn, &arn);
-        let user = principals.directory.user(&session.user).ok_or_else(refused)?;
-        let proven = match &session.authority {
-            Authority::User => Proven::User(user),
-            Authority::Role { role, .. } => Proven::Role(role),
+        let proven = match (&session.authority, &session.origin) {
+            (Authority::Own, Origin::User(name)) => {
+                Proven::User(principals.directory.user(name).ok_or_else(refused)?)
+            }
+            (Authority::Own, Origin::Identity(identity)) => Proven::Identity(identity),
+            (Authority::Role { role, .. }, _) => Proven::Role(role),
             // AWS: no role can be assumed with the credentials of GetFederationToken.
-            Authority::Federated { .. } => return Err(refused()),
+            (Authority::Federated { .. }, _) => return Err(refused()),
         };
         // The same answer whether the role is not there or may not be had: nobody learns which roles there are.
         let external_id = call.parameters.value("ExternalId");
@@ -141,7 +155,14 @@ impl Service {
                 "Cannot call this action with temporary credentials; sign it with a long-term key.",
             ));
         }
-        self.sessions.principals().directory.user(&caller.session().user).cloned().ok_or_else(access_denied)
+        let directory = &self.sessions.principals().directory;
+        caller
+            .session()
+            .origin
+            .user()
+            .and_then(|name| directory.user(name))
+            .cloned()
+            .ok_or_else(access_denied)
     }
 
     pub(super) fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, StsError> {
@@ -151,10 +172,17 @@ impl Service {
         })
     }
 
-    /// The role that was asked for; `None` when none was.
-    fn asked_role(&self, call: Call<'_>) -> Result<Option<Arc<Role>>, StsError> {
-        let Some(text) = call.parameters.value("RoleArn") else { return Ok(None) };
+    /// The role that was asked for; `None` when none was. `refused` is the answer for one that is not there.
+    pub(super) fn asked_role(
+        &self,
+        parameters: &Parameters,
+        refused: impl FnOnce(&str) -> StsError,
+    ) -> Result<Option<Arc<Role>>, StsError> {
+        let Some(text) = parameters.value("RoleArn") else { return Ok(None) };
         let principals = self.sessions.principals();
+        if let Some(role) = principals.directory.role_by_alias(text) {
+            return Ok(Some(role.clone()));
+        }
         let known = match RoleArn::parse(text) {
             None => {
                 return Err(StsError::sender(
@@ -170,7 +198,7 @@ impl Service {
         match known {
             Some(role) => Ok(Some(role.clone())),
             None if self.settings.ignore_unknown_role_arn => Ok(None),
-            None => Err(not_authorized(&call.caller.principal().arn, text)),
+            None => Err(refused(text)),
         }
     }
 }
@@ -187,8 +215,8 @@ fn access_denied() -> StsError {
 }
 
 /// 2 to 64 characters of `[\w+=,.@-]` (AWS). MinIO's clients may leave it out.
-fn read_session_name(parameters: &Parameters) -> Result<String, StsError> {
-    let Some(name) = parameters.value("RoleSessionName") else { return Ok("daypass".to_owned()) };
+pub(super) fn read_session_name(parameters: &Parameters, default: &str) -> Result<String, StsError> {
+    let Some(name) = parameters.value("RoleSessionName") else { return Ok(default.to_owned()) };
     let good = (2..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_+=,.@-".contains(&byte));
     if good {

@@ -5,7 +5,11 @@ use super::{
     error::{ErrorCode, StsError},
     session_tags::RequestTags,
 };
-use crate::iam::{self, ConditionKey, Context, Decision, DeniedBy, Plain, Values};
+use super::{Request, parameters::Parameters};
+use crate::{
+    clock::Timestamp,
+    iam::{self, ConditionKey, Context, Decision, DeniedBy, EffectivePolicies, Plain, Principal, Values},
+};
 
 /// What an action needs of the caller's policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,32 +20,42 @@ pub(super) enum Needs {
     NoDeny,
 }
 
+/// Somebody who asks STS for something, with the policies that are asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) policies: &'a EffectivePolicies,
+    pub(super) parameters: &'a Parameters,
+    pub(super) request: &'a Request<'a>,
+    pub(super) now: Timestamp,
+}
+
 /// An STS request, as policies see it.
 struct StsContext<'a> {
-    call: Call<'a>,
+    asking: Asking<'a>,
     tags: &'a RequestTags,
 }
 
 impl Context for StsContext<'_> {
     fn values<'c>(&'c self, key: &ConditionKey) -> Values<'c> {
-        if let Some(values) = self.call.caller.principal().values(key) {
+        if let Some(values) = self.asking.principal.values(key) {
             return values;
         }
-        let parameter = |name: &str| Values::of(self.call.parameters.value(name));
-        let request = self.call.request;
+        let parameter = |name: &str| Values::of(self.asking.parameters.value(name));
+        let request = self.asking.request;
         let header =
             |name: &str| Values::of(request.head.headers.get(name).and_then(|value| value.to_str().ok()));
         match key {
             ConditionKey::RequestTag(tag) => Values::of(self.tags.value(tag)),
             ConditionKey::Plain(plain) => match plain {
-                Plain::CurrentTime => Values::owned(Some(self.call.now.rfc3339())),
-                Plain::EpochTime => Values::owned(Some(self.call.now.unix().to_string())),
+                Plain::CurrentTime => Values::owned(Some(self.asking.now.rfc3339())),
+                Plain::EpochTime => Values::owned(Some(self.asking.now.unix().to_string())),
                 Plain::SourceIp => Values::owned(Some(request.address.to_canonical().to_string())),
                 Plain::SecureTransport => Values::of(Some(if request.tls { "true" } else { "false" })),
                 Plain::UserAgent => header("user-agent"),
                 Plain::Referer => header("referer"),
                 Plain::TagKeys => self.tags.keys(),
-                Plain::ResourceAccount => Values::of(Some(self.call.caller.principal().account.as_str())),
+                Plain::ResourceAccount => Values::of(Some(self.asking.principal.account.as_str())),
                 Plain::StsDurationSeconds => parameter("DurationSeconds"),
                 Plain::StsExternalId => parameter("ExternalId"),
                 Plain::StsRoleSessionName => parameter("RoleSessionName"),
@@ -62,12 +76,30 @@ impl Call<'_> {
         needs: Needs,
         tags: &RequestTags,
     ) -> Result<(), StsError> {
+        let asking = Asking {
+            principal: self.caller.principal(),
+            policies: self.caller.policies(),
+            parameters: self.parameters,
+            request: self.request,
+            now: self.now,
+        };
+        asking.authorize(action, resource, needs, tags)
+    }
+}
+
+impl Asking<'_> {
+    pub(super) fn authorize(
+        self,
+        action: &'static str,
+        resource: &str,
+        needs: Needs,
+        tags: &RequestTags,
+    ) -> Result<(), StsError> {
         let Some(known) = iam::Action::named(action) else {
             return Err(StsError::receiver(ErrorCode::InternalFailure, "The action is not known."));
         };
-        let context = StsContext { call: self, tags };
-        let decision =
-            self.caller.policies().evaluate(&iam::Request { action: known, resource, context: &context });
+        let context = StsContext { asking: self, tags };
+        let decision = self.policies.evaluate(&iam::Request { action: known, resource, context: &context });
         let why = match decision {
             Decision::Allow(_) => return Ok(()),
             Decision::ImplicitDeny(_) if needs == Needs::NoDeny => return Ok(()),
@@ -79,7 +111,7 @@ impl Call<'_> {
                 format!("with an explicit deny in {article} {} policy", kind_of(by))
             }
         };
-        let arn = &self.caller.principal().arn;
+        let arn = &self.principal.arn;
         let message =
             format!("User: {arn} is not authorized to perform: {action} on resource: {resource} {why}");
         Err(StsError::sender(ErrorCode::AccessDenied, message))

@@ -18,11 +18,16 @@ pub enum Fault {
 pub enum ErrorCode {
     AccessDenied,
     ExpiredToken,
+    ExpiredTokenException,
+    IDPCommunicationError,
     IncompleteSignature,
+    InsecureConnection,
     InternalFailure,
     InvalidAction,
     InvalidAuthorizationMessageException,
+    InvalidClientCertificate,
     InvalidClientTokenId,
+    InvalidIdentityToken,
     InvalidParameterValue,
     MalformedPolicyDocument,
     MalformedQueryString,
@@ -31,19 +36,27 @@ pub enum ErrorCode {
     MissingParameter,
     PackedPolicyTooLarge,
     RequestExpired,
+    STSNotInitialized,
     SignatureDoesNotMatch,
+    Throttling,
+    TooManyIntermediateCAs,
     ValidationError,
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 25] = [
         Self::AccessDenied,
         Self::ExpiredToken,
+        Self::ExpiredTokenException,
+        Self::IDPCommunicationError,
         Self::IncompleteSignature,
+        Self::InsecureConnection,
         Self::InternalFailure,
         Self::InvalidAction,
         Self::InvalidAuthorizationMessageException,
+        Self::InvalidClientCertificate,
         Self::InvalidClientTokenId,
+        Self::InvalidIdentityToken,
         Self::InvalidParameterValue,
         Self::MalformedPolicyDocument,
         Self::MalformedQueryString,
@@ -52,7 +65,10 @@ impl ErrorCode {
         Self::MissingParameter,
         Self::PackedPolicyTooLarge,
         Self::RequestExpired,
+        Self::STSNotInitialized,
         Self::SignatureDoesNotMatch,
+        Self::Throttling,
+        Self::TooManyIntermediateCAs,
         Self::ValidationError,
     ];
 
@@ -61,11 +77,16 @@ impl ErrorCode {
             Self::AccessDenied => "AccessDenied",
             // As AWS STS writes it; SDKs refresh on it.
             Self::ExpiredToken => "ExpiredToken",
+            Self::ExpiredTokenException => "ExpiredTokenException",
+            Self::IDPCommunicationError => "IDPCommunicationError",
             Self::IncompleteSignature => "IncompleteSignature",
+            Self::InsecureConnection => "InsecureConnection",
             Self::InternalFailure => "InternalFailure",
             Self::InvalidAction => "InvalidAction",
             Self::InvalidAuthorizationMessageException => "InvalidAuthorizationMessageException",
+            Self::InvalidClientCertificate => "InvalidClientCertificate",
             Self::InvalidClientTokenId => "InvalidClientTokenId",
+            Self::InvalidIdentityToken => "InvalidIdentityToken",
             Self::InvalidParameterValue => "InvalidParameterValue",
             Self::MalformedPolicyDocument => "MalformedPolicyDocument",
             Self::MalformedQueryString => "MalformedQueryString",
@@ -74,7 +95,10 @@ impl ErrorCode {
             Self::MissingParameter => "MissingParameter",
             Self::PackedPolicyTooLarge => "PackedPolicyTooLarge",
             Self::RequestExpired => "RequestExpired",
+            Self::STSNotInitialized => "STSNotInitialized",
             Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
+            Self::Throttling => "Throttling",
+            Self::TooManyIntermediateCAs => "TooManyIntermediateCAs",
             Self::ValidationError => "ValidationError",
         }
     }
@@ -88,8 +112,13 @@ impl ErrorCode {
             | Self::SignatureDoesNotMatch => StatusCode::FORBIDDEN,
             Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
             Self::IncompleteSignature
+            | Self::ExpiredTokenException
+            | Self::IDPCommunicationError
+            | Self::InsecureConnection
             | Self::InvalidAction
             | Self::InvalidAuthorizationMessageException
+            | Self::InvalidClientCertificate
+            | Self::InvalidIdentityToken
             | Self::InvalidParameterValue
             | Self::MalformedPolicyDocument
             | Self::MalformedQueryString
@@ -97,6 +126,10 @@ impl ErrorCode {
             | Self::MissingParameter
             | Self::PackedPolicyTooLarge
             | Self::RequestExpired
+            // MinIO answers 503, on which clients try again and again what the configuration does not offer.
+            | Self::STSNotInitialized
+            | Self::Throttling
+            | Self::TooManyIntermediateCAs
             | Self::ValidationError => StatusCode::BAD_REQUEST,
         }
     }
@@ -109,15 +142,17 @@ pub struct StsError {
     pub message: Cow<'static, str>,
     pub fault: Fault,
     pub cause: Option<String>,
+    /// When to come again, in seconds.
+    pub retry_after: Option<u64>,
 }
 
 impl StsError {
     pub fn sender(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), fault: Fault::Sender, cause: None }
+        Self { code, message: message.into(), fault: Fault::Sender, cause: None, retry_after: None }
     }
 
     pub fn receiver(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), fault: Fault::Receiver, cause: None }
+        Self { code, message: message.into(), fault: Fault::Receiver, cause: None, retry_after: None }
     }
 
     pub fn to_xml(&self, request_id: &str) -> String {

@@ -9,7 +9,7 @@ use super::{
     session_policy::packed_size,
     session_tags::RequestTags,
 };
-use crate::credentials::{Authority, Grant, SessionTags, TemporaryCredentials};
+use crate::credentials::{Authority, Grant, Origin, SessionTags, TemporaryCredentials};
 
 /// AWS: 12 hours when nothing is asked for.
 const DEFAULT: Duration = Duration::from_secs(12 * 60 * 60);
@@ -38,7 +38,7 @@ impl Service {
             Some(_) => self.duration(call.parameters, self.settings.max_duration)?,
         };
         let grant = Grant {
-            user: user.name.clone(),
+            origin: Origin::User(user.name.clone()),
             authority: Authority::Federated { name: name.clone() },
             session_policy,
             tags: SessionTags::default(),

@@ -1,7 +1,7 @@
 //! `GetSessionToken`: temporary credentials with the user's own rights.
 
 use super::{Call, Service, authorize::Needs, error::StsError, session_tags::RequestTags};
-use crate::credentials::{Authority, Grant, SessionTags, TemporaryCredentials};
+use crate::credentials::{Authority, Grant, Origin, SessionTags, TemporaryCredentials};
 
 impl Service {
     pub(super) fn get_session_token(&self, call: Call<'_>) -> Result<TemporaryCredentials, StsError> {
@@ -10,8 +10,8 @@ impl Service {
         call.authorize("sts:GetSessionToken", "*", Needs::NoDeny, &RequestTags::default())?;
         let duration = self.duration(call.parameters, self.settings.max_duration)?;
         let grant = Grant {
-            user: user.name.clone(),
-            authority: Authority::User,
+            origin: Origin::User(user.name.clone()),
+            authority: Authority::Own,
             session_policy: None,
             tags: SessionTags::default(),
             expires_at: call.now.plus(duration),

@@ -3,11 +3,14 @@
 //! AWS's API (version 2011-06-15) comes first, MinIO's clients work unchanged: the parameters may be a form or a query, the
 //! region of the signature may be empty, a role may be left out.
 
+mod action;
 mod assume_role;
+mod assume_role_with;
 mod authorize;
 mod error;
 mod get_federation_token;
 mod get_session_token;
+mod identity_errors;
 mod inspect;
 mod parameters;
 mod session_policy;
@@ -18,15 +21,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use http::StatusCode;
+use rustls_pki_types::CertificateDer;
 
 use crate::{
     clock::Timestamp,
     credentials::{Authenticated, SessionStore, TemporaryCredentials},
+    identity::Ways,
     sigv4::{RequestHead, Rules, SignedRequest},
 };
 
 pub use self::error::{ErrorCode, Fault, StsError};
-use self::parameters::Parameters;
+use self::{action::Action, parameters::Parameters};
 
 /// The largest body of an STS request.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -51,6 +56,7 @@ pub struct Service {
     settings: Settings,
     rules: Rules,
     sessions: Arc<SessionStore>,
+    ways: Arc<Ways>,
 }
 
 /// A request to STS, its body read whole.
@@ -61,6 +67,8 @@ pub struct Request<'r> {
     /// The client's address.
     pub address: IpAddr,
     pub tls: bool,
+    /// The chain that the client showed in the TLS handshake, unchecked but for its key.
+    pub certificates: Option<&'r [CertificateDer<'static>]>,
 }
 
 /// The answer, and what of it may be logged.
@@ -68,6 +76,8 @@ pub struct Request<'r> {
 pub struct Reply {
     pub status: StatusCode,
     pub body: String,
+    /// When to come again, in seconds.
+    pub retry_after: Option<u64>,
     pub record: Record,
 }
 
@@ -85,67 +95,6 @@ pub struct Record {
     pub cause: String,
 }
 
-/// The actions that are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
-    AssumeRole,
-    DecodeAuthorizationMessage,
-    GetAccessKeyInfo,
-    GetCallerIdentity,
-    GetFederationToken,
-    GetSessionToken,
-}
-
-impl Action {
-    const ALL: [Self; 6] = [
-        Self::AssumeRole,
-        Self::DecodeAuthorizationMessage,
-        Self::GetAccessKeyInfo,
-        Self::GetCallerIdentity,
-        Self::GetFederationToken,
-        Self::GetSessionToken,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::AssumeRole => "AssumeRole",
-            Self::DecodeAuthorizationMessage => "DecodeAuthorizationMessage",
-            Self::GetAccessKeyInfo => "GetAccessKeyInfo",
-            Self::GetCallerIdentity => "GetCallerIdentity",
-            Self::GetFederationToken => "GetFederationToken",
-            Self::GetSessionToken => "GetSessionToken",
-        }
-    }
-
-    fn parse(parameters: &Parameters) -> Result<Self, StsError> {
-        let Some(name) = parameters.value("Action") else {
-            return Err(StsError::sender(
-                ErrorCode::MissingAction,
-                "The request is missing an action or a required parameter: Action.",
-            ));
-        };
-        let unknown = || {
-            let names: Vec<&str> = Self::ALL.iter().map(|action| action.name()).collect();
-            StsError::sender(
-                ErrorCode::InvalidAction,
-                format!(
-                    "Could not find this operation for version 2011-06-15; supported are {}.",
-                    names.join(", ")
-                ),
-            )
-        };
-        let action = Self::ALL.into_iter().find(|action| action.name() == name).ok_or_else(unknown)?;
-        match parameters.value("Version") {
-            Some("2011-06-15") => Ok(action),
-            Some(_) => Err(unknown()),
-            None => Err(StsError::sender(
-                ErrorCode::MissingParameter,
-                "The request must contain the parameter Version (2011-06-15).",
-            )),
-        }
-    }
-}
-
 /// A proven caller's request.
 #[derive(Debug, Clone, Copy)]
 struct Call<'r> {
@@ -156,28 +105,29 @@ struct Call<'r> {
 }
 
 impl Service {
-    pub fn new(settings: Settings, sessions: Arc<SessionStore>) -> Self {
+    pub fn new(settings: Settings, sessions: Arc<SessionStore>, ways: Arc<Ways>) -> Self {
         // AWS's global endpoint signs for us-east-1, MinIO's clients for no region at all.
         let mut regions = vec![settings.region.clone(), "us-east-1".to_owned(), String::new()];
         regions.dedup();
         let rules = Rules { regions, service: "sts", max_skew: settings.max_skew };
-        Self { settings, rules, sessions }
+        Self { settings, rules, sessions, ways }
     }
 
     /// Answers one request.
-    pub fn answer(&self, request: Request<'_>, now: Timestamp, request_id: &str) -> Reply {
+    pub async fn answer(&self, request: Request<'_>, now: Timestamp, request_id: &str) -> Reply {
         let mut record = Record::default();
-        match self.try_answer(request, now, request_id, &mut record) {
-            Ok(body) => Reply { status: StatusCode::OK, body, record },
+        match self.try_answer(request, now, request_id, &mut record).await {
+            Ok(body) => Reply { status: StatusCode::OK, body, retry_after: None, record },
             Err(error) => {
                 record.code = error.code.as_str();
                 record.cause = error.cause.clone().unwrap_or_default();
-                Reply { status: error.code.status(), body: xml::error(&error, request_id), record }
+                let (status, retry_after) = (error.code.status(), error.retry_after);
+                Reply { status, body: xml::error(&error, request_id), retry_after, record }
             }
         }
     }
 
-    fn try_answer(
+    async fn try_answer(
         &self,
         request: Request<'_>,
         now: Timestamp,
@@ -187,7 +137,10 @@ impl Service {
         let parameters = Parameters::read(&request)?;
         let action = Action::parse(&parameters)?;
         record.action = action.name();
-        let caller = self.caller(&request, now)?;
+        if let Some(proof) = action.proof() {
+            return self.assume_role_with(proof, &parameters, &request, now, request_id, record).await;
+        }
+        let caller = self.caller(&request, now).await?;
         record.principal = caller.principal().arn.to_string();
         caller.session().access_key_id.as_str().clone_into(&mut record.access_key_id);
         let call = Call { caller: &caller, parameters: &parameters, now, request: &request };
@@ -222,14 +175,17 @@ impl Service {
                 let message = self.decode_authorization_message(call)?;
                 Ok(xml::simple("DecodeAuthorizationMessage", "DecodedMessage", &message, request_id))
             }
+            Action::AssumeRoleWith(_) => {
+                Err(StsError::receiver(ErrorCode::InternalFailure, "The action is not known."))
+            }
         }
     }
 
-    fn caller(&self, request: &Request<'_>, now: Timestamp) -> Result<Authenticated, StsError> {
+    async fn caller(&self, request: &Request<'_>, now: Timestamp) -> Result<Authenticated, StsError> {
         let mut body_sha256 = [0; 32];
         body_sha256.copy_from_slice(digest::digest(&digest::SHA256, request.body).as_ref());
         let signed = SignedRequest::parse_sts(request.head, body_sha256)?;
-        Ok(self.sessions.authenticate_sts(&signed, &self.rules, now)?)
+        Ok(self.sessions.authenticate_sts(&signed, &self.rules, now).await?)
     }
 
     /// `DurationSeconds`, within the bounds of the configuration and of the role.

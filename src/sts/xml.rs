@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use quick_xml::escape::escape;
 
 use super::{
+    action::ProvenBy,
     assume_role::Assumed,
+    assume_role_with::{AssumedWith, Subject},
     error::{Fault, StsError},
     get_federation_token::Federated,
 };
@@ -43,6 +45,36 @@ pub(super) fn assume_role(assumed: &Assumed, request_id: &str) -> String {
         let _ = writeln!(result, "    <PackedPolicySize>{percent}</PackedPolicySize>");
     }
     envelope("AssumeRole", &result, request_id)
+}
+
+pub(super) fn assume_role_with(by: ProvenBy, assumed: &AssumedWith, request_id: &str) -> String {
+    let mut result = String::new();
+    let mut element = |name: &str, value: &str| {
+        let _ = writeln!(result, "    <{name}>{}</{name}>", escape(value));
+    };
+    match &assumed.subject {
+        Some(Subject::OfToken { subject, audience, provider }) => {
+            // MinIO's clients of client grants read one name, AWS's SDKs the other.
+            let name =
+                if by == ProvenBy::ClientGrants { "SubjectFromToken" } else { "SubjectFromWebIdentityToken" };
+            element(name, subject);
+            element("Audience", audience);
+            element("Provider", provider);
+        }
+        Some(Subject::OfWebhook { user }) => element("AssumedUser", &format!("custom:{user}")),
+        None => {}
+    }
+    let _ = write!(
+        result,
+        "    <AssumedRoleUser>\n      <Arn>{}</Arn>\n      <AssumedRoleId>{}</AssumedRoleId>\n    </AssumedRoleUser>\n",
+        escape(assumed.arn.as_str()),
+        escape(assumed.id.as_str())
+    );
+    push_credentials(&mut result, &assumed.credentials);
+    if let Some(percent) = assumed.packed_policy_size {
+        let _ = writeln!(result, "    <PackedPolicySize>{percent}</PackedPolicySize>");
+    }
+    envelope(by.action(), &result, request_id)
 }
 
 pub(super) fn session_token(credentials: &TemporaryCredentials, request_id: &str) -> String {
