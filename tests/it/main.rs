@@ -23,3 +23,6 @@ mod structure;
 mod sts;
 mod support;
 mod vectors;
+mod web_identity;
+mod web_identity_outages;
+mod web_identity_tokens;

@@ -1,9 +1,29 @@
-//! OpenID Connect.
+//! Tokens of OpenID Connect providers: JWTs by the provider's keys, others by its introspection endpoint.
+//!
+//! RFC 7519, RFC 8725 (how JWTs are misused), OpenID Connect Core 3.1.3.7 and Discovery 1.0, RFC 7662, RFC 9068.
 
-use std::time::Duration;
+mod access_token;
+mod claims;
+mod keys;
+mod source;
+mod token;
 
-use super::{HttpSettings, Proof};
+use std::{sync::Arc, time::Duration};
+
+use serde_json::{Map, Value};
+
+use self::{
+    source::KeySource,
+    token::{Header, UnverifiedToken},
+};
+use super::{HttpSettings, Proof, Way};
 use crate::clock::Timestamp;
+
+/// The longest token that is looked at.
+const MAX_TOKEN: usize = 16 * 1024;
+/// How far a provider's clock may be from ours. A token is good until this long after its `exp`, and no session gets time
+/// added for it.
+const LEEWAY: Duration = Duration::from_secs(60);
 
 /// A provider of the configuration.
 #[derive(Debug, Clone)]
@@ -115,10 +135,6 @@ pub struct SettingsError {
     pub problem: String,
 }
 
-/// All providers.
-#[derive(Debug, Default)]
-pub struct Providers(Vec<Settings>);
-
 /// What a verified token says beyond the proof.
 #[derive(Debug)]
 pub struct Verified {
@@ -129,15 +145,34 @@ pub struct Verified {
     pub issuer: String,
 }
 
+/// All providers.
+#[derive(Debug, Default)]
+pub struct Providers(Vec<Arc<Provider>>);
+
+/// One provider: its settings, its keys as they were fetched last.
+#[derive(Debug)]
+struct Provider {
+    settings: Settings,
+    keys: KeySource,
+}
+
 impl Providers {
+    /// Contacts nobody.
     pub fn new(settings: Vec<Settings>) -> Result<Self, SettingsError> {
-        Ok(Self(settings))
+        let provider = |settings: Settings| {
+            let wrong = |problem: String| SettingsError { name: settings.name.clone(), problem };
+            let keys = KeySource::new(&settings).map_err(|problem| wrong(problem.to_string()))?;
+            Ok(Arc::new(Provider { settings, keys }))
+        };
+        settings.into_iter().map(provider).collect::<Result<_, _>>().map(Self)
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Whose token this is. `provider`: the name of one, for tokens that do not say who made them; `access_token`: for the
+    /// userinfo endpoint.
     pub async fn identify(
         &self,
         token: &str,
@@ -145,7 +180,87 @@ impl Providers {
         access_token: Option<&str>,
         now: Timestamp,
     ) -> Result<Verified, Error> {
-        let _ = (token, provider, access_token, now);
-        Err(Error::Refused { cause: String::new() })
+        if token.len() > MAX_TOKEN {
+            return Err(refused("the token is longer than 16 KiB"));
+        }
+        if token.bytes().filter(|byte| *byte == b'.').count() != 2 {
+            let provider = self.introspecting(provider)?;
+            let (claims, audience) = access_token::introspect(provider, token, now).await?;
+            return provider.verified(claims, audience);
+        }
+        let unverified = UnverifiedToken::read(token).map_err(|why| refused(why.to_owned()))?;
+        let named = |candidate: &&Arc<Provider>| provider.is_none_or(|name| candidate.settings.name == name);
+        let from =
+            self.0.iter().filter(named).find(|provider| provider.settings.issuer == unverified.issuer());
+        let provider =
+            from.ok_or_else(|| refused(format!("no provider has the issuer {:?}", unverified.issuer())))?;
+        let (header, claims) = provider.signed(unverified, now).await?;
+        let audience = claims::check(&claims, &header, &provider.settings, now)?;
+        let claims = match &provider.settings {
+            settings if settings.userinfo => {
+                access_token::with_userinfo(provider, claims, access_token.unwrap_or(token), now).await?
+            }
+            _ => claims,
+        };
+        provider.verified(claims, audience)
     }
+
+    /// The provider that is asked about tokens that are no JWTs.
+    fn introspecting(&self, name: Option<&str>) -> Result<&Arc<Provider>, Error> {
+        let mut fitting = self.0.iter().filter(|provider| {
+            provider.settings.introspection.is_some()
+                && name.is_none_or(|name| provider.settings.name == name)
+        });
+        match (fitting.next(), fitting.next()) {
+            (Some(provider), None) => Ok(provider),
+            (None, _) => Err(refused("the token is no JWT, and no provider is asked about such ones")),
+            (Some(_), Some(_)) => {
+                Err(refused("the token is no JWT, and ProviderId does not say which provider to ask"))
+            }
+        }
+    }
+
+    /// Whether each provider can be used, in words for operators.
+    pub async fn check(&self, now: Timestamp) -> Vec<(String, Result<String, String>)> {
+        let mut checked = Vec::new();
+        for provider in &self.0 {
+            let result = provider.keys.check(&provider.settings, now).await;
+            checked.push((provider.settings.name.clone(), result));
+        }
+        checked
+    }
+}
+
+impl Provider {
+    /// The header and the claims of a token whose signature holds.
+    async fn signed(
+        self: &Arc<Self>,
+        unverified: UnverifiedToken<'_>,
+        now: Timestamp,
+    ) -> Result<(Header, Map<String, Value>), Error> {
+        if !self.settings.algorithms.contains(&unverified.algorithm()) {
+            return Err(refused(format!("the algorithm {} is not allowed", unverified.algorithm().name())));
+        }
+        let keys = self.keys.for_token(self, unverified.key_id(), unverified.algorithm(), now).await?;
+        unverified.verify(&keys).ok_or_else(|| refused("the signature is not that of the provider's key"))
+    }
+
+    fn verified(&self, claims: Map<String, Value>, audience: String) -> Result<Verified, Error> {
+        let subject = claims::subject(&claims)?;
+        let policies = claims::policies(&claims, &self.settings);
+        let expires_at = claims::expiration(&claims)?;
+        let proof = Proof {
+            way: Way::Oidc(self.settings.name.clone()),
+            subject: subject.clone(),
+            said: claims,
+            groups: Vec::new(),
+            policies,
+            valid_until: self.settings.sessions_end_with_token.then_some(expires_at),
+        };
+        Ok(Verified { proof, subject, audience, issuer: self.settings.issuer.clone() })
+    }
+}
+
+fn refused(cause: impl Into<String>) -> Error {
+    Error::Refused { cause: cause.into() }
 }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod provider;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,7 +12,7 @@ use daypass::{
     config,
 };
 
-pub use self::{backend::*, client::*};
+pub use self::{backend::*, client::*, provider::*};
 
 /// 2026-11-23T12:00:00Z, when every test begins.
 pub const NOW: Timestamp = Timestamp::from_unix(1_795_435_200);
@@ -214,6 +215,20 @@ impl Gateway {
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(body.join("&"));
         self.send(keys, call).await
+    }
+
+    /// An STS call that nobody signed, as a form.
+    pub async fn unsigned_sts(&self, action: &str, form: &[(&str, &str)]) -> Reply {
+        let mut body = format!("Action={action}&Version=2011-06-15");
+        for (name, value) in form {
+            body.push_str(&format!("&{name}={}", encode(value)));
+        }
+        let head = format!(
+            "POST / HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+            self.address(),
+            body.len()
+        );
+        raw(self.address(), format!("{head}{body}").as_bytes()).await
     }
 
     /// Temporary keys of alice: without a role those of her own policies.

@@ -1,0 +1,255 @@
+//! Where a provider's keys come from, and for how long they count.
+//!
+//! Keys are fetched when they are first needed, again when they are old or a token names one that is not there, one fetch at a
+//! time and not more often than the cool-down allows. Whoever has a good token does not wait for it: old keys serve until new ones
+//! are here, and for `max_stale` when the provider cannot be reached.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{Request, Uri, header};
+use http_body_util::Full;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::{
+    Algorithm, Error, Provider, Settings,
+    keys::{self, Key},
+    refused,
+};
+use crate::{
+    clock::Timestamp,
+    iam::read_json,
+    identity::http::{ClientError, HttpClient},
+};
+
+/// After a failed fetch without keys nobody tries for so long, and everybody gets the answer at once.
+const AFTER_FAILURE: i64 = 5;
+const NEVER: i64 = i64::MIN / 2;
+
+/// The keys, and the way to them.
+#[derive(Debug)]
+pub(super) struct KeySource {
+    pub(super) http: HttpClient,
+    known: ArcSwapOption<Known>,
+    /// Held by the one who fetches.
+    fetching: Mutex<()>,
+    last_try: AtomicI64,
+}
+
+/// What a provider said last.
+#[derive(Debug)]
+pub(super) struct Known {
+    keys: Vec<Key>,
+    pub(super) endpoints: Endpoints,
+    fetched_at: Timestamp,
+}
+
+/// What the discovery document names beside the keys.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Endpoints {
+    pub(super) introspection: Option<Uri>,
+    pub(super) userinfo: Option<Uri>,
+}
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("{0}: {1}")]
+    Http(String, #[source] ClientError),
+    #[error("{0} is no discovery document")]
+    NoDiscovery(String),
+    #[error(
+        "the provider calls itself {found:?} and the configuration calls it {wanted:?}; they must be the same to the letter"
+    )]
+    AnotherIssuer { found: String, wanted: String },
+    #[error("{0} holds no key that can be used")]
+    NoKeys(String),
+    #[error("{0} cannot be read: {1}")]
+    BearerToken(String, std::io::Error),
+}
+
+impl KeySource {
+    pub(super) fn new(settings: &Settings) -> Result<Self, ClientError> {
+        Ok(Self {
+            http: HttpClient::new(settings.http.clone())?,
+            known: ArcSwapOption::empty(),
+            fetching: Mutex::new(()),
+            last_try: AtomicI64::new(NEVER),
+        })
+    }
+
+    /// The keys that may have signed a token.
+    pub(super) async fn for_token(
+        &self,
+        provider: &Arc<Provider>,
+        id: Option<&str>,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<Vec<Key>, Error> {
+        let known = self.known(provider, now).await?;
+        let found = keys::fitting(&known.keys, id, algorithm);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let cooldown = seconds(provider.settings.refresh_cooldown);
+        let known = match self.fetch_after(&provider.settings, Some(&known), cooldown, now).await {
+            Ok(known) => known,
+            // Whether the key is there cannot be known now. Those of the cache did not sign it.
+            Err(_) => return Err(refused("the provider has no such key")),
+        };
+        match keys::fitting(&known.keys, id, algorithm) {
+            found if found.is_empty() => Err(refused("the provider has no such key")),
+            found => Ok(found),
+        }
+    }
+
+    /// What the provider said last, if that is not too long ago.
+    pub(super) async fn known(&self, provider: &Arc<Provider>, now: Timestamp) -> Result<Arc<Known>, Error> {
+        let settings = &provider.settings;
+        let known = self.known.load_full().filter(|known| now < known.fetched_at.plus(settings.max_stale));
+        let Some(known) = known else {
+            let fetched = self.fetch_after(settings, None, AFTER_FAILURE, now).await;
+            return fetched.map_err(|cause| Error::Unavailable { cause });
+        };
+        if now >= known.fetched_at.plus(settings.refresh_interval) && self.may_try(AFTER_FAILURE, now) {
+            let (provider, seen) = (provider.clone(), known.clone());
+            // Nobody waits for this. When it fails, the old keys stay.
+            tokio::spawn(async move {
+                let _ = provider.keys.fetch_after(&provider.settings, Some(&seen), AFTER_FAILURE, now).await;
+            });
+        }
+        Ok(known)
+    }
+
+    fn may_try(&self, pause: i64, now: Timestamp) -> bool {
+        now.unix() >= self.last_try.load(Ordering::Acquire).saturating_add(pause)
+    }
+
+    /// Fetches, unless somebody did while this one waited, or the last try was less than `pause` seconds ago.
+    async fn fetch_after(
+        &self,
+        settings: &Settings,
+        seen: Option<&Arc<Known>>,
+        pause: i64,
+        now: Timestamp,
+    ) -> Result<Arc<Known>, String> {
+        let _one_at_a_time = self.fetching.lock().await;
+        if let Some(newer) = self.known.load_full()
+            && now < newer.fetched_at.plus(settings.max_stale)
+            && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &newer))
+        {
+            return Ok(newer);
+        }
+        if !self.may_try(pause, now) {
+            return Err("the last try was a moment ago".to_owned());
+        }
+        self.last_try.store(now.unix(), Ordering::Release);
+        match self.fetch(settings).await {
+            Ok((keys, endpoints)) => {
+                let known = Arc::new(Known { keys, endpoints, fetched_at: now });
+                self.known.store(Some(known.clone()));
+                tracing::debug!(
+                    provider = settings.name,
+                    keys = known.keys.len(),
+                    "fetched the provider's keys"
+                );
+                Ok(known)
+            }
+            Err(cause) => {
+                tracing::warn!(provider = settings.name, %cause, "the provider's keys cannot be fetched");
+                Err(cause.to_string())
+            }
+        }
+    }
+
+    async fn fetch(&self, settings: &Settings) -> Result<(Vec<Key>, Endpoints), FetchError> {
+        let (jwks_url, endpoints) = match &settings.jwks_url {
+            // Without discovery, unless something else than the keys is wanted of it.
+            Some(url) if !settings.wants_endpoints() => (url.clone(), Endpoints::default()),
+            given => {
+                let (discovered, endpoints) = self.discover(settings).await?;
+                (given.clone().unwrap_or(discovered), endpoints)
+            }
+        };
+        let shown = jwks_url.to_string();
+        let bearer = match &settings.bearer_token_file {
+            None => None,
+            Some(file) => {
+                let read = tokio::fs::read_to_string(file).await;
+                Some(read.map_err(|cause| FetchError::BearerToken(file.display().to_string(), cause))?)
+            }
+        };
+        let text = self.get(jwks_url, bearer.as_deref().map(str::trim)).await?;
+        let keys = keys::read_set(&text).filter(|keys| !keys.is_empty()).ok_or(FetchError::NoKeys(shown))?;
+        Ok((keys, endpoints))
+    }
+
+    /// OpenID Connect Discovery 1.0, 4: the document's issuer must be the one that was asked.
+    async fn discover(&self, settings: &Settings) -> Result<(Uri, Endpoints), FetchError> {
+        let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
+        let no_discovery = || FetchError::NoDiscovery(url.clone());
+        let uri: Uri = url.parse().map_err(|_| no_discovery())?;
+        let text = self.get(uri, None).await?;
+        let document = read_json(&text).ok_or_else(no_discovery)?;
+        let found = document.get("issuer").and_then(Value::as_str).ok_or_else(no_discovery)?;
+        if found != settings.issuer {
+            return Err(FetchError::AnotherIssuer {
+                found: found.to_owned(),
+                wanted: settings.issuer.clone(),
+            });
+        }
+        let endpoint =
+            |name: &str| document.get(name).and_then(Value::as_str).and_then(|url| url.parse().ok());
+        let endpoints = Endpoints {
+            introspection: endpoint("introspection_endpoint"),
+            userinfo: endpoint("userinfo_endpoint"),
+        };
+        Ok((endpoint("jwks_uri").ok_or_else(no_discovery)?, endpoints))
+    }
+
+    async fn get(&self, uri: Uri, bearer: Option<&str>) -> Result<String, FetchError> {
+        let shown = uri.to_string();
+        let failed = |cause| FetchError::Http(shown.clone(), cause);
+        let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
+        if let Some(bearer) = bearer {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        let request = request.body(Full::<Bytes>::default());
+        let request = request.map_err(|_| FetchError::NoDiscovery(shown.clone()))?;
+        let answer = self.http.call(request).await.map_err(failed)?;
+        if answer.status != http::StatusCode::OK {
+            return Err(failed(ClientError::Status(answer.status)));
+        }
+        String::from_utf8(answer.body.to_vec()).map_err(|_| failed(ClientError::BadBody))
+    }
+
+    /// Whether the provider can be used, in words for operators.
+    pub(super) async fn check(&self, settings: &Settings, now: Timestamp) -> Result<String, String> {
+        self.last_try.store(NEVER, Ordering::Release);
+        let known = self.fetch_after(settings, None, 0, now).await?;
+        if settings.introspection.as_ref().is_some_and(|own| own.url.is_none())
+            && known.endpoints.introspection.is_none()
+        {
+            return Err("it names no introspection endpoint: give oidc.introspection.url".to_owned());
+        }
+        if settings.userinfo && known.endpoints.userinfo.is_none() {
+            return Err("it names no userinfo endpoint".to_owned());
+        }
+        Ok(format!("{} keys", known.keys.len()))
+    }
+}
+
+impl Settings {
+    fn wants_endpoints(&self) -> bool {
+        self.userinfo || self.introspection.as_ref().is_some_and(|introspection| introspection.url.is_none())
+    }
+}
+
+fn seconds(duration: std::time::Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
+}
