@@ -23,3 +23,4 @@ mod structure;
 mod sts;
 mod support;
 mod vectors;
+mod webhook;
