@@ -256,7 +256,7 @@ impl Gateway {
             body: &body,
             address: peer.address,
             tls: peer.tls,
-            certificates: None,
+            certificates: peer.certificates.as_deref(),
         };
         let reply = self.sts.answer(request, self.clock.now(), &request_id).await;
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
