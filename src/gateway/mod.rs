@@ -116,7 +116,7 @@ impl Gateway {
         let answered = match self.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
-                self.route(&parts, body, peer, &mut record).await
+                self.route(&parts, body, &peer, &mut record).await
             }
             Err(_) => Err(S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")),
         };
@@ -142,7 +142,7 @@ impl Gateway {
         &self,
         parts: &Parts,
         body: Incoming,
-        peer: Peer,
+        peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let limits =
@@ -169,7 +169,7 @@ impl Gateway {
         head: CleanHead<'_>,
         place: &Place,
         body: Incoming,
-        peer: Peer,
+        peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.clock.now();
@@ -210,7 +210,7 @@ impl Gateway {
         &self,
         caller: &'a Authenticated,
         signed: &'a impl Claim,
-        peer: Peer,
+        peer: &Peer,
         now: Timestamp,
     ) -> Subject<'a> {
         let signature = caller.signature();
@@ -235,7 +235,7 @@ impl Gateway {
         parts: &Parts,
         head: CleanHead<'_>,
         body: Incoming,
-        peer: Peer,
+        peer: &Peer,
         record: &mut Record,
     ) -> Response<ReplyBody> {
         let request_id = record.request_id.to_string();
@@ -256,7 +256,7 @@ impl Gateway {
             body: &body,
             address: peer.address,
             tls: peer.tls,
-            certificates: None,
+            certificates: peer.certificates.as_deref(),
         };
         let reply = self.sts.answer(request, self.clock.now(), &request_id).await;
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };

@@ -52,7 +52,7 @@ impl Gateway {
         head: CleanHead<'_>,
         place: &Place,
         body: Incoming,
-        peer: Peer,
+        peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.operation = "PostObject";

@@ -11,6 +11,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -39,12 +40,13 @@ enum Protocol {
 }
 
 /// Whom the requests of a connection come from, as far as the connection knows.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Source {
     /// The other end of the TCP connection.
     hop: std::net::IpAddr,
     client: std::net::IpAddr,
     tls: bool,
+    certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 /// Serves one connection. Errors are the other end's doing and end here.
@@ -78,18 +80,25 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let mut source = Source { hop: peer.ip(), client: peer.ip(), tls: settings.tls.is_some() };
-    if settings.proxy_protocol && client_address::is_trusted(&settings.trusted_proxies, source.hop) {
+    let tls = settings.tls.clone();
+    let mut source = Source { hop: peer.ip(), client: peer.ip(), tls: tls.is_some(), certificates: None };
+    let proxied = client_address::is_trusted(&settings.trusted_proxies, source.hop);
+    if settings.proxy_protocol && proxied {
         let told = timeout(settings.limits.header_timeout, proxy_protocol::read(&mut socket)).await??;
         source.client = told.unwrap_or(source.hop);
     }
-    let Some(tls) = settings.tls.clone() else {
+    let Some(tls) = tls else {
         let protocol = timeout(settings.limits.header_timeout, sniff(&socket)).await??;
         return speak(socket, protocol, source, settings, handler, stop).await;
     };
     let socket =
         timeout(settings.limits.tls_handshake_timeout, TlsAcceptor::from(tls).accept(socket)).await??;
-    let protocol = match socket.get_ref().1.alpn_protocol() {
+    let session = socket.get_ref().1;
+    // A proxy that speaks the PROXY protocol passes the client's TLS on; any other has ended it and shows its own certificates.
+    if !proxied || settings.proxy_protocol {
+        source.certificates = session.peer_certificates().map(Arc::from);
+    }
+    let protocol = match session.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
@@ -138,7 +147,8 @@ where
     let service = service_fn(move |request: Request<Incoming>| {
         let under_way = activity.begin();
         let address = client_address::of_request(source.hop, source.client, &settings, request.headers());
-        let answer = handler(request, Peer { address, tls: source.tls, proxied });
+        let certificates = source.certificates.clone();
+        let answer = handler(request, Peer { address, tls: source.tls, proxied, certificates });
         async move {
             let reply = answer.await;
             Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))

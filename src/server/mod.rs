@@ -14,6 +14,8 @@ mod tls;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use rustls_pki_types::CertificateDer;
+
 pub use self::{
     accept::{Drained, listen, serve},
     tls::{TlsError, tls_config},
@@ -67,13 +69,16 @@ impl Default for Limits {
 }
 
 /// Who is at the other end of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// The client's: of the connection, or what a trusted proxy says.
     pub address: IpAddr,
     pub tls: bool,
     /// A trusted proxy stands between.
     pub proxied: bool,
+    /// What the client sent in the TLS handshake, the certificate whose key it showed to hold first; nobody has looked at who
+    /// signed them. `None`: it sent none, or a proxy ended its TLS and the certificates would be the proxy's.
+    pub certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
 impl Peer {

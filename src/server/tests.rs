@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, Request, Response, request::Parts};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Drained, Limits, Peer, Settings, client_address,
+    Drained, Limits, Peer, Settings, TlsError, client_address,
     hygiene::{self, HeadLimits, Problem},
     listen, serve, tls_config,
 };
@@ -28,12 +28,16 @@ struct Server {
     serving: JoinHandle<Drained>,
 }
 
-/// Answers with the client's address; `/slow` after a while, `/panic` never.
+/// Answers with the client's address; `/slow` after a while, `/panic` never, `/certificates` with those.
 async fn answer(request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/slow" => tokio::time::sleep(Duration::from_millis(300)).await,
         "/forever" => std::future::pending().await,
         "/panic" => panic!("on purpose"),
+        "/certificates" => {
+            let seen = peer.certificates.map_or_else(|| "none".to_owned(), |chain| shown(&chain));
+            return Response::new(Full::new(Bytes::from(seen)));
+        }
         _ => {}
     }
     Response::new(Full::new(Bytes::from(format!("{} tls={}", peer.address, peer.tls))))
@@ -94,6 +98,84 @@ async fn tls_connect(
     connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap()
 }
 
+/// A listener that asks for certificates of an authority, and how to reach it with what certificate.
+struct AsksForCertificates {
+    server: Server,
+    root: CertificateDer<'static>,
+    authority: Authority,
+    /// What a client says before TLS begins.
+    hello: &'static str,
+}
+
+type Authority = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
+type Identity = (Vec<CertificateDer<'static>>, rcgen::KeyPair);
+
+fn authority(name: &str) -> Authority {
+    let mut params = rcgen::CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap()
+}
+
+fn client_of(authority: &Authority) -> Identity {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().signed_by(&key, authority).unwrap();
+    (vec![certificate.der().clone(), authority.der().clone()], key)
+}
+
+impl AsksForCertificates {
+    fn start(settings: Settings) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let authority = authority("Clients");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let tls =
+            tls_config(certificate.as_bytes(), key.as_bytes(), Some(authority.pem().as_bytes())).unwrap();
+        let server = start(Settings { tls: Some(Arc::new(tls)), ..settings });
+        Self { server, root: made.cert.der().clone(), authority, hello: "" }
+    }
+
+    fn client(
+        &self,
+        identity: Option<&Identity>,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Arc<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.root.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_root_certificates(roots);
+        let Some((chain, key)) = identity else { return Arc::new(config.with_no_client_auth()) };
+        // Not `with_client_auth_cert`, which compares the key with the certificate.
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let key = provider.key_provider.load_private_key(key).unwrap();
+        let certified = rustls::sign::CertifiedKey::new(chain.clone(), key);
+        let always = rustls::sign::SingleCertAndKey::from(certified);
+        Arc::new(config.with_client_cert_resolver(Arc::new(always)))
+    }
+
+    /// What the handler saw, and whether the handshake was a resumed one.
+    async fn ask(&self, client: &Arc<rustls::ClientConfig>) -> std::io::Result<(String, bool)> {
+        let mut socket = TcpStream::connect(self.server.address).await?;
+        socket.write_all(self.hello.as_bytes()).await?;
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut socket = tokio_rustls::TlsConnector::from(client.clone()).connect(name, socket).await?;
+        socket.write_all(GET.replace("/ ", "/certificates ").as_bytes()).await?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).await?;
+        let answer = String::from_utf8(answer).unwrap();
+        let resumed = socket.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+        let (_, seen) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        Ok((seen.to_owned(), resumed))
+    }
+}
+
+/// As the handler writes chains.
+fn shown(chain: &[CertificateDer<'static>]) -> String {
+    chain.iter().map(|certificate| hex::encode(certificate) + ";").collect()
+}
+
 async fn over_http2<S>(socket: S) -> String
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
@@ -141,6 +223,103 @@ async fn a_tls_hello_that_does_not_come_is_not_waited_for() {
     let mut rest = Vec::new();
     timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await.unwrap().ok();
     assert!(started.elapsed() < Duration::from_secs(3));
+}
+
+const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+#[tokio::test]
+async fn certificates_are_asked_for_and_not_required() {
+    let listener = AsksForCertificates::start(Settings::default());
+    for version in VERSIONS {
+        let (seen, _) = listener.ask(&listener.client(None, version)).await.unwrap();
+        assert_eq!(seen, "none");
+        let ours = client_of(&listener.authority);
+        let (seen, _) = listener.ask(&listener.client(Some(&ours), version)).await.unwrap();
+        assert_eq!(seen, shown(&ours.0));
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_certificate_does_not_break_the_connection() {
+    let listener = AsksForCertificates::start(Settings::default());
+    let stranger = client_of(&authority("Clients"));
+    for version in VERSIONS {
+        let (seen, _) = listener.ask(&listener.client(Some(&stranger), version)).await.unwrap();
+        assert_eq!(seen, shown(&stranger.0));
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_without_its_key_does() {
+    let listener = AsksForCertificates::start(Settings::default());
+    let (chain, _) = client_of(&listener.authority);
+    let stolen = (chain, rcgen::KeyPair::generate().unwrap());
+    for version in VERSIONS {
+        let answer = listener.ask(&listener.client(Some(&stolen), version)).await;
+        assert!(answer.is_err(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_connection_has_the_certificates_of_its_first_handshake_and_no_others() {
+    let listener = AsksForCertificates::start(Settings::default());
+    let (ours, other) = (client_of(&listener.authority), client_of(&listener.authority));
+    for version in VERSIONS {
+        let client = listener.client(Some(&ours), version);
+        assert_eq!(listener.ask(&client).await.unwrap(), (shown(&ours.0), false));
+        assert_eq!(listener.ask(&client).await.unwrap(), (shown(&ours.0), true));
+        // Another certificate with the same memory of sessions: the first one's comes back, never a mixture.
+        let mut changed = (*listener.client(Some(&other), version)).clone();
+        changed.resumption = client.resumption.clone();
+        let (seen, resumed) = listener.ask(&Arc::new(changed)).await.unwrap();
+        assert_eq!(seen, if resumed { shown(&ours.0) } else { shown(&other.0) });
+    }
+}
+
+fn patient(settings: Settings) -> Settings {
+    Settings { limits: Limits::default(), ..settings }
+}
+
+#[tokio::test]
+async fn a_hello_in_many_records_is_asked_for_certificates_too() {
+    let listener = AsksForCertificates::start(Settings::default());
+    let ours = client_of(&listener.authority);
+    for version in VERSIONS {
+        let mut client = (*listener.client(Some(&ours), version)).clone();
+        client.max_fragment_size = Some(32);
+        assert_eq!(listener.ask(&Arc::new(client)).await.unwrap().0, shown(&ours.0));
+    }
+}
+
+#[test]
+fn no_request_comes_before_the_handshake_is_whole() {
+    assert_eq!(tls().0.max_early_data_size, 0);
+}
+
+#[tokio::test]
+async fn the_certificates_of_a_proxy_are_not_its_clients() {
+    let listener = AsksForCertificates::start(patient(behind_a_proxy(false)));
+    let proxys = client_of(&listener.authority);
+    let (seen, _) = listener.ask(&listener.client(Some(&proxys), &rustls::version::TLS13)).await.unwrap();
+    assert_eq!(seen, "none");
+    // With the PROXY protocol the TLS within is the client's own.
+    let listener = AsksForCertificates {
+        hello: "PROXY TCP4 192.0.2.7 127.0.0.1 4711 443\r\n",
+        ..AsksForCertificates::start(patient(behind_a_proxy(true)))
+    };
+    let clients = client_of(&listener.authority);
+    let (seen, _) = listener.ask(&listener.client(Some(&clients), &rustls::version::TLS13)).await.unwrap();
+    assert_eq!(seen, shown(&clients.0));
+}
+
+#[test]
+fn an_empty_client_ca_file_makes_no_listener() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    for empty in ["", "nonsense"] {
+        let made = tls_config(certificate.as_bytes(), key.as_bytes(), Some(empty.as_bytes()));
+        assert!(matches!(made, Err(TlsError::ClientCa(_))), "{made:?}");
+    }
 }
 
 #[tokio::test]

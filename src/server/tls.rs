@@ -2,8 +2,16 @@
 
 use std::sync::Arc;
 
-use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::aws_lc_rs,
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
 
 /// Why the certificate files make no TLS listener.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +30,9 @@ pub enum TlsError {
     ClientCa(#[source] rustls::server::VerifierBuilderError),
 }
 
-/// A configuration for the listener. With `client_ca_pem` certificates of clients are asked for, never required; one
-/// that is sent must come from there.
+/// A configuration for the listener. With `client_ca_pem` certificates of clients are asked for, never required, and the
+/// authorities in it are named to clients that have several. Who signed one is asked by those who are shown it
+/// ([`super::Peer::certificates`]).
 pub fn tls_config(
     certificate_pem: &[u8],
     private_key_pem: &[u8],
@@ -50,12 +59,62 @@ pub fn tls_config(
                 .allow_unauthenticated()
                 .build()
                 .map_err(TlsError::ClientCa)?;
-            builder.with_client_cert_verifier(verifier)
+            builder.with_client_cert_verifier(Arc::new(HolderOfKey(verifier)))
         }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+/// Takes any certificate whose key the client shows to hold. A wrong one must not break the handshake: most requests ask for
+/// none, and the one that does answers with words instead of an alert.
+#[derive(Debug)]
+struct HolderOfKey(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for HolderOfKey {
+    fn offer_client_auth(&self) -> bool {
+        true
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 fn certificates(file: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -26,3 +26,4 @@ mod vectors;
 mod web_identity;
 mod web_identity_outages;
 mod web_identity_tokens;
+mod webhook;

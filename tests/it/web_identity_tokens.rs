@@ -39,6 +39,7 @@ fn is_refused(reply: &Reply) {
 }
 
 /// The claims with some of them changed; `null` takes one out.
+#[expect(clippy::needless_pass_by_value, reason = "every caller makes it in place")]
 fn with(mut claims: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         let object = claims.as_object_mut().unwrap();
@@ -410,8 +411,8 @@ async fn a_token_of_another_shape_is_refused_before_it_is_decoded() {
         format!("{}.{}", parts[0], parts[1]),
         format!("{token}.{}", parts[2]),
         format!("{}=.{}.{}", parts[0], parts[1], parts[2]),
-        format!("{}==", token),
-        format!("{} ", token),
+        format!("{token}=="),
+        format!("{token} "),
         token.replace('.', "%2e"),
         format!("{}.{}.{}", parts[0], parts[1], parts[2].replace(['-', '_'], "+")),
         format!("Bearer {token}"),

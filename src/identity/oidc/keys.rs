@@ -13,6 +13,15 @@ const MAX_KEYS: usize = 100;
 /// RFC 7518, 3.3: 2048 bits at the least. Larger than 8192 costs too much to be a key for tokens.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
 
+const RSA: [Algorithm; 6] = [
+    Algorithm::Rs256,
+    Algorithm::Rs384,
+    Algorithm::Rs512,
+    Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+];
+
 /// A key for signatures.
 #[derive(Clone)]
 pub(super) struct Key {
@@ -104,8 +113,7 @@ fn rsa(n: &str, e: &str) -> Option<(Vec<Algorithm>, Material)> {
         return None;
     }
     let key = DecodingKey::from_rsa_components(n, e).ok()?;
-    use Algorithm::{Ps256, Ps384, Ps512, Rs256, Rs384, Rs512};
-    Some((vec![Rs256, Rs384, Rs512, Ps256, Ps384, Ps512], Material::Library(Box::new(key))))
+    Some((RSA.to_vec(), Material::Library(Box::new(key))))
 }
 
 fn elliptic(curve: &str, x: &str, y: &str) -> Option<(Vec<Algorithm>, Material)> {

@@ -97,11 +97,9 @@ impl KeySource {
             return Ok(found);
         }
         let cooldown = seconds(provider.settings.refresh_cooldown);
-        let known = match self.fetch_after(&provider.settings, Some(&known), cooldown, now).await {
-            Ok(known) => known,
-            // Whether the key is there cannot be known now. Those of the cache did not sign it.
-            Err(_) => return Err(refused("the provider has no such key")),
-        };
+        let fetched = self.fetch_after(&provider.settings, Some(&known), cooldown, now).await;
+        // Whether the key is there cannot always be known now. Those of the cache did not sign it.
+        let known = fetched.map_err(|_| refused("the provider has no such key"))?;
         match keys::fitting(&known.keys, id, algorithm) {
             found if found.is_empty() => Err(refused("the provider has no such key")),
             found => Ok(found),

@@ -35,7 +35,7 @@ impl<'t> UnverifiedToken<'t> {
         if signature.is_empty() {
             return Err("it has no signature");
         }
-        let header = Header::read(object(header)?)?;
+        let header = Header::read(&object(header)?)?;
         let claims = object(claims)?;
         let issuer =
             claims.get("iss").and_then(Value::as_str).ok_or("iss is missing, or no text")?.to_owned();
@@ -62,7 +62,7 @@ impl<'t> UnverifiedToken<'t> {
 }
 
 impl Header {
-    fn read(header: Map<String, Value>) -> Result<Self, &'static str> {
+    fn read(header: &Map<String, Value>) -> Result<Self, &'static str> {
         if header.keys().any(|name| REFUSED.contains(&name.as_str())) {
             return Err("its header brings a key, or asks for something that is not understood");
         }
