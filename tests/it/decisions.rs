@@ -50,7 +50,7 @@ async fn each_operation_asks_for_its_own_action() {
         ("s3:GetObjectTagging", "GET", "/bucket/key", "tagging", ""),
         ("s3:AbortMultipartUpload", "DELETE", "/bucket/key", "uploadId=1", ""),
         ("s3:ListMultipartUploadParts", "GET", "/bucket/key", "uploadId=1", ""),
-        ("s3:PutObjectRetention", "PUT", "/bucket/key", "retention", "<x/>"),
+        ("s3:PutObjectRetention", "PUT", "/bucket/key", "retention", "<Retention/>"),
         ("s3:GetBucketObjectLockConfiguration", "GET", "/bucket", "object-lock", ""),
     ] {
         let deny = format!(
