@@ -241,3 +241,39 @@ async fn a_user_without_policies_may_do_nothing() {
     }
     gateway.backend().saw_nothing();
 }
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>, "Permissions"
+#[tokio::test]
+async fn who_may_not_list_a_bucket_does_not_learn_which_keys_are_missing() {
+    let listing = r#"{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::bucket"}"#;
+    let reading = r#"{"Effect":"Allow","Action":["s3:Get*","s3:PutObject"],"Resource":"arn:aws:s3:::*/*"}"#;
+    let policy = |statements: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+    let gateway = Gateway::builder()
+        .role("reader", &policy(reading))
+        .role("lister", &policy(&format!("{reading},{listing}")))
+        .start()
+        .await;
+    let requests = || {
+        [
+            call("GET", "/bucket/missing"),
+            call("GET", "/bucket/missing").query("versionId=7"),
+            call("GET", "/bucket/missing").query("attributes").header("x-amz-object-attributes", "ETag"),
+            call("GET", "/bucket/missing").header("if-none-match", "\"0\""),
+            call("PUT", "/other/key").header("x-amz-copy-source", "/bucket/missing"),
+        ]
+    };
+    for (role, status, code) in [("lister", 404, "NoSuchKey"), ("reader", 403, "AccessDenied")] {
+        let keys = gateway.role_session(role).await;
+        gateway.backend().answers(|_| {
+            Answer::new(
+                404,
+                "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>",
+            )
+        });
+        for request in requests() {
+            gateway.send(&keys, request).await.is_error(status, code);
+        }
+        gateway.backend().answers(|_| Answer::new(404, ""));
+        assert_eq!(gateway.send(&keys, call("HEAD", "/bucket/missing")).await.status, status, "{role}");
+    }
+}
+
