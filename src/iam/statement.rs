@@ -145,6 +145,18 @@ impl Resources {
                 resolve(pattern, context).is_ok_and(|values| pattern.may_match_below(beginning, &values))
             })
     }
+
+    /// Whether they include everything that begins so.
+    pub(super) fn include_all_below(&self, beginning: &str, context: &dyn Context) -> bool {
+        if self.inverted {
+            return self.patterns.iter().all(|pattern| {
+                resolve(pattern, context).is_ok_and(|values| !pattern.may_match_below(beginning, &values))
+            });
+        }
+        self.patterns.iter().any(|pattern| {
+            resolve(pattern, context).is_ok_and(|values| pattern.matches_all_below(beginning, &values))
+        })
+    }
 }
 
 fn not(what: &'static str, inverted: bool) -> String {

@@ -404,6 +404,7 @@ async fn a_list_of_buckets_shows_those_with_a_right_in_them() {
         .role("lister", &allow("s3:ListBucket", "arn:aws:s3:::data"))
         .role("all", &allow("s3:ListAllMyBuckets", "*"))
         .role("none", &allow("sts:AssumeRole", "*"))
+        .role("all-but", &policy(r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*/*"},{"Effect":"Deny","Action":"s3:*","Resource":["arn:aws:s3:::payroll/*","arn:aws:s3:::data/secret/*"]},{"Effect":"Deny","Action":"s3:Put*","Resource":"arn:aws:s3:::logs/*"}"#))
         .role("barred", &policy(r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::logs/*"},{"Effect":"Deny","Action":"s3:ListAllMyBuckets","Resource":"*"}"#))
         .start()
         .await;
@@ -413,7 +414,13 @@ async fn a_list_of_buckets_shows_those_with_a_right_in_them() {
         "<ListAllMyBucketsResult><Owner><ID>BACKENDROOTKEY000001</ID></Owner><Buckets>{list}</Buckets></ListAllMyBucketsResult>"
     );
     gateway.backend().answers(move |_| Answer::new(200, list.clone()));
-    for (role, expected) in [("reader", vec!["logs"]), ("lister", vec!["data"]), ("all", names.to_vec())] {
+    for (role, expected) in [
+        ("reader", vec!["logs"]),
+        ("lister", vec!["data"]),
+        ("all", names.to_vec()),
+        // A bucket of which everything is denied is none with a right in it.
+        ("all-but", vec!["logs", "logs-archive", "data"]),
+    ] {
         let reply = gateway.send(&gateway.role_session(role).await, call("GET", "/")).await;
         reply.is_ok();
         let shown: Vec<&str> =
@@ -421,7 +428,12 @@ async fn a_list_of_buckets_shows_those_with_a_right_in_them() {
         assert_eq!(shown, expected, "{role}");
         assert!(!reply.text().contains("BACKENDROOTKEY"), "{}", reply.text());
     }
+    // What the role may and what the session policy may are different things in that bucket.
+    let put = allow("s3:PutObject", "arn:aws:s3:::logs/*");
+    let arn = format!("arn:aws:iam::{ACCOUNT}:role/reader");
+    let crossed = gateway.assume(&[("RoleArn", &arn), ("RoleSessionName", "me"), ("Policy", &put)]).await;
     gateway.backend().forget();
+    gateway.send(&crossed, call("GET", "/")).await.is_error(403, "AccessDenied");
     for role in ["none", "barred"] {
         gateway.send(&gateway.role_session(role).await, call("GET", "/")).await.is_error(403, "AccessDenied");
     }
