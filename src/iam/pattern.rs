@@ -239,6 +239,7 @@ mod tests {
 
     use super::*;
 
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html#reference_policies_elements_resource_wildcards>
     #[test]
     fn wildcards_match_as_iam_documents_them() {
         for (pattern, text, expected) in [
@@ -341,7 +342,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn what_a_pattern_matches_all_of_below_a_beginning() {
         for (pattern, beginning, expected) in [
             ("*", "arn:b/", true),
@@ -359,6 +359,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn many_stars_over_a_long_text_take_the_time_of_one_look_at_it() {
         let text = "a".repeat(200_000);
         let pattern = Pattern::new(&format!("{}b", "*a".repeat(5_000)));
