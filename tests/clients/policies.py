@@ -205,7 +205,7 @@ def explained(name, policy, minio, ours):
     text = text_of(policy)
     wider = minio != "denied" and ours == "denied"
     narrower = minio == "denied" and ours != "denied"
-    denies = '"Deny"' in text
+    denies = '"Deny"' in text or "NotResource" in text
     on_buckets = name in ("HeadBucket", "ListBuckets") or name.startswith(("GetBucket", "List"))
     if name == "ListBuckets":
         return "ListBuckets shows the buckets with any right in them"
@@ -213,11 +213,12 @@ def explained(name, policy, minio, ours):
         return "MinIO lets BUCKET/* stand for the bucket"
     if name == "ListObjectVersions" and (wider or denies) and "s3:List" in text:
         return "MinIO lets s3:ListBucket list versions"
-    if name == "HeadBucket" and wider and "s3:Get" in text:
+    if name == "HeadBucket" and wider and re.search(r"s3:(Get|\*)", text):
         return "MinIO lets s3:GetBucketLocation head a bucket"
     if name.startswith("PutObject tagged") and wider:
         return "MinIO does not ask for s3:PutObjectTagging when an upload brings tags"
-    if ("version" in name and wider) or ("s3:GetObjectVersion" in text and name.startswith(("Get", "Head", "Copy"))):
+    of_versions = re.search(r"s3:(Get|Delete)Object(Version)?\"", text)
+    if ("version" in name and (wider or of_versions)) or ("s3:GetObjectVersion" in text and name.startswith(("Get", "Head", "Copy"))):
         return "MinIO lets an action and its version's stand for each other"
     if '"Action":"*"' in text and (wider or narrower and denies):
         return "MinIO does not look at the resources of a statement with the action *"

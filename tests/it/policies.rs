@@ -294,6 +294,9 @@ async fn a_value_in_a_spelling_of_its_own_does_not_walk_around_a_denial() {
         retention("Retention", "GOVERNANCE", "20361220T000000Z"),
     ];
     are_odd(r#"{"NumericGreaterThan":{"s3:object-lock-remaining-retention-days":"30"}}"#, dates).await;
+    let list = |most: &str| call("GET", "/bucket").query("list-type=2").query(&format!("max-keys={most}"));
+    let counts = ["%2B1000", "-1", "1e3", "0x3e8", "%201000", "1000.0", "99999999999"].map(list);
+    are_odd(r#"{"NumericGreaterThan":{"s3:max-keys":"10"}}"#, counts.into()).await;
     let hold =
         call("PUT", "/bucket/key").query("legal-hold").body("<LegalHold><Status>on</Status></LegalHold>");
     let holds = vec![put("x-amz-object-lock-legal-hold", "on"), hold];
