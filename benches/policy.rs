@@ -82,6 +82,24 @@ fn stars(bencher: Bencher<'_, '_>, stars: usize) {
     });
 }
 
+/// A piece that is no plain text is looked for at every place.
+#[divan::bench(args = [10, 100, 400])]
+fn question_marks(bencher: Bencher<'_, '_>, marks: usize) {
+    let document = format!(
+        r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::*{}b*"}}}}"#,
+        "a?".repeat(marks)
+    );
+    let registry = PolicyRegistry::new([("p".to_owned(), Policy::parse(&document).unwrap())]);
+    let policies =
+        EffectivePolicies { identity: Arc::new(registry.resolve(&["p".to_owned()]).unwrap()), session: None };
+    let resource = format!("arn:aws:s3:::{}", "a".repeat(1024));
+    let action = Action::named("s3:GetObject").unwrap();
+    bencher.bench_local(|| {
+        let request = Request { action, resource: black_box(&resource), context: &NoContext };
+        policies.evaluate(&request).is_allow()
+    });
+}
+
 #[divan::bench]
 fn compile_a_session_policy() -> Policy {
     Policy::parse(black_box(

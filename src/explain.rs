@@ -79,7 +79,7 @@ fn context(config: &Config, question: &Question) -> Result<GivenContext, String>
         vec![("aws:PrincipalAccount", account.to_string()), ("aws:ResourceAccount", account.to_string())];
     match (&question.role, &question.user) {
         (Some(role), _) => facts.extend([
-            ("aws:PrincipalArn", account.assumed_role(role, "explain")),
+            ("aws:PrincipalArn", account.role(role)),
             ("aws:PrincipalType", "AssumedRole".to_owned()),
             ("aws:userid", format!("{}:explain", role_id(role))),
         ]),

@@ -70,12 +70,13 @@ fn of_statement(statement: &Statement) -> Vec<String> {
     for resource in &written.resources {
         if !can_match(resource) {
             hints.push(format!(
-                "the resource {resource:?} can never match: here are arn:aws:s3:::BUCKET, arn:aws:s3:::BUCKET/KEY and \
-                 arn:aws:iam::ACCOUNT:role/NAME"
+                "the resource {resource:?} can never match: here are arn:aws:s3:::BUCKET, arn:aws:s3:::BUCKET/KEY, \
+                 arn:aws:iam::ACCOUNT:role/NAME and arn:aws:iam::ACCOUNT:user/NAME"
             ));
         }
     }
-    let everything = |list: &[String]| list.iter().any(|text| text == "*" || text == "s3:*");
+    let everything =
+        |list: &[String]| list.iter().any(|text| matches!(text.as_str(), "*" | "s3:*" | "arn:aws:s3:::*"));
     if statement.effect() == Effect::Allow
         && !statement.has_conditions()
         && everything(&written.actions)
@@ -113,6 +114,12 @@ fn unknown_action(pattern: &str) -> Option<String> {
 fn can_match(resource: &str) -> bool {
     let literal = resource.split(['*', '?']).next().unwrap_or_default();
     let literal = literal.split("${").next().unwrap_or_default();
+    if let Some(path) = resource.strip_prefix("arn:aws:s3:::") {
+        // No bucket is named by nothing, by part of an ARN or with a slash before it; no key is empty.
+        let (bucket, key) = path.split_once('/').map_or((path, None), |(bucket, key)| (bucket, Some(key)));
+        let bucket = bucket.split("${").next().unwrap_or_default();
+        return !(path.is_empty() || path.starts_with('/') || key == Some("") || bucket.contains(':'));
+    }
     ["arn:aws:s3:::", "arn:aws:iam::", "arn:aws:sts::"]
         .iter()
         .any(|prefix| literal.starts_with(prefix) || prefix.starts_with(literal))
@@ -134,6 +141,10 @@ fn wrong_level(actions: &[String], resources: &[String]) -> Option<String> {
         resource.strip_prefix("arn:aws:s3:::").is_some_and(|path| !path.contains(['/', '*', '?', '$']))
     };
     let only = |level: Level| levels.len() == 1 && levels.contains(&level);
+    let is_some_bucket = |resource: &String| is_bucket(resource) || is_object(resource);
+    if only(Level::Service) && resources.iter().all(is_some_bucket) {
+        return Some("its actions are on no bucket and its resources are: write \"*\"".to_owned());
+    }
     if only(Level::Bucket) && resources.iter().all(is_object) {
         return Some(
             "its actions are on buckets and its resources are objects: write arn:aws:s3:::BUCKET without a slash \
@@ -181,6 +192,20 @@ mod tests {
                 "can never match",
             ),
             (r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#, "everything on everything"),
+            (r#"{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::*"}"#, "everything on everything"),
+            (r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/"}"#, "can never match"),
+            (
+                r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::/b/*"}"#,
+                "can never match",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b:k"}"#,
+                "can never match",
+            ),
+            (
+                r#"{"Effect":"Allow","Action":"s3:ListAllMyBuckets","Resource":"arn:aws:s3:::b"}"#,
+                "on no bucket",
+            ),
             (
                 r#"{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::b/*"}"#,
                 "its actions are on buckets",
@@ -193,6 +218,46 @@ mod tests {
             let hints = of(statement);
             assert!(hints.iter().any(|hint| hint.contains(says)), "{statement}: {hints:?}");
         }
+    }
+
+    #[test]
+    fn a_role_that_nobody_can_assume_and_a_policy_that_nobody_has_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daypass.toml");
+        let read = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}}"#;
+        let toml = format!(
+            r#"
+[backend]
+endpoint = "http://127.0.0.1:1"
+access_key_id = "ROOTROOTROOTROOT0001"
+secret_access_key = "root-secret-root-secret"
+[sts]
+sealing_keys = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+[[policy]]
+name = "read"
+document = '{read}'
+[[policy]]
+name = "unused"
+document = '{read}'
+[[role]]
+name = "reader"
+policies = ["read"]
+[[role]]
+name = "orphan"
+policies = ["read"]
+[[user]]
+name = "alice"
+access_key_id = "ALICEACCESSKEY000001"
+secret_access_key = "alice-secret-alice-secret"
+roles = ["reader"]
+"#
+        );
+        std::fs::write(&file, toml).unwrap();
+        let config = crate::config::load(&file, &|_| None).unwrap();
+        let shown: Vec<String> = hints(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].starts_with("policy `unused`: no user and no role has it"), "{shown:?}");
+        assert!(shown[1].starts_with("role `orphan`: nobody can assume it"), "{shown:?}");
     }
 
     #[test]

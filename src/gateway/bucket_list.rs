@@ -25,7 +25,7 @@ impl Gateway {
         let reply = self.backend.send(permit, Outgoing::Nothing, &Progress::start(), now).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
-            return self.pass_on(permit.spec(), reply, record).await;
+            return self.pass_on(permit, reply, record).await;
         }
         let document = self.read_whole(reply.into_body(), MAX_LIST).await?;
         let document = std::str::from_utf8(&document).map_err(S3Error::internal)?;

@@ -51,22 +51,26 @@ impl Gateway {
         if reply.status().is_success() && prepared.verdict.is_some_and(|verdict| !verdict.passed()) {
             return Err(S3Error::internal("the backend answered before it had the whole body"));
         }
-        self.pass_on(permit.spec(), reply, record).await
+        self.pass_on(permit, reply, record).await
     }
 
     pub(super) async fn pass_on(
         &self,
-        spec: &'static Spec,
+        permit: &Permit,
         reply: Response<Incoming>,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
+        let spec = permit.spec();
         let (parts, body) = reply.into_parts();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        if parts.status == StatusCode::NOT_FOUND && spec.method == Verb::Head && permit.hides_absence() {
+            return Err(hidden_absence());
+        }
         if parts.status == StatusCode::NOT_MODIFIED || (is_error && spec.method == Verb::Head) {
             return self.without_body(parts.status, &parts.headers);
         }
         if !parts.status.is_success() {
-            return Box::pin(self.refused_by_backend(spec, parts.status, body, record)).await;
+            return Box::pin(self.refused_by_backend(permit, parts.status, body, record)).await;
         }
         let filter =
             (carries_owners(spec) && !body.is_end_stream()).then(|| OwnerFilter::new(self.shown_owner()));
@@ -111,7 +115,7 @@ impl Gateway {
 
     async fn refused_by_backend(
         &self,
-        spec: &'static Spec,
+        permit: &Permit,
         status: StatusCode,
         body: Incoming,
         record: &mut Record,
@@ -123,11 +127,14 @@ impl Gateway {
         let reply = ErrorReply::read(status, &body, self.backend.root_access_key_id())
             .map_err(|unfit| s3_errors::of_unfit(&unfit))?;
         // Daypass has allowed it, and the root may do anything: only what an object lock forbids is forbidden to the root.
-        let locks = matches!(spec.method, Verb::Delete | Verb::Put | Verb::Post);
+        let locks = matches!(permit.spec().method, Verb::Delete | Verb::Put | Verb::Post);
         if reply.code == "AccessDenied" && !locks {
             return Err(S3Error::internal("the backend denied the root keys: check their rights"));
         }
         record.backend_code(&reply.code);
+        if permit.hides_absence() && matches!(reply.code.as_str(), "NoSuchKey" | "NoSuchVersion") {
+            return Err(hidden_absence());
+        }
         let request_id = record.request_id.to_string();
         let text = error_xml(&reply.code, &reply.message, &reply.elements, &record.resource(), &request_id);
         Ok(xml(status, text))
@@ -164,7 +171,7 @@ impl Gateway {
         let reply = self.backend.send(permit, outgoing, &Progress::start(), now).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
-            return self.pass_on(permit.spec(), reply, record).await;
+            return self.pass_on(permit, reply, record).await;
         }
         let answer = self.read_whole(reply.into_body(), MAX_DELETE_RESULT).await?;
         let answer = String::from_utf8(answer.to_vec()).map_err(S3Error::internal)?;
@@ -180,6 +187,12 @@ impl Gateway {
             Err(_) => Err(S3Error::internal("the backend's reply did not come to its end")),
         }
     }
+}
+
+/// Nobody who may not list a bucket learns which keys it does not have.
+fn hidden_absence() -> S3Error {
+    S3Error::new(ErrorCode::AccessDenied, "Access Denied")
+        .caused_by("the storage has no such object, and the session may not list the bucket")
 }
 
 /// Replies that are documents may name the backend's account; the bytes of objects are nobody's to change.

@@ -64,6 +64,18 @@ impl ActionSet {
         self
     }
 
+    pub(super) fn either(self, other: Self) -> Self {
+        Self(std::array::from_fn(|at| self.word(at) | other.word(at)))
+    }
+
+    pub(super) fn both(self, other: Self) -> Self {
+        Self(std::array::from_fn(|at| self.word(at) & other.word(at)))
+    }
+
+    fn word(self, at: usize) -> u64 {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
     /// Whether it has any action of a service: `s3:`.
     pub(super) fn has_any_of(self, service: &str) -> bool {
         Action::all().any(|action| action.name().starts_with(service) && self.contains(action))

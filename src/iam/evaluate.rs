@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    action::Action,
+    action::{Action, ActionSet},
     context::Context,
     index::Index,
     policy::Policy,
@@ -69,6 +69,15 @@ impl PolicySet {
         let (name, policy) = self.policies.get(place)?;
         let statement = policy.statements.get(index)?;
         Some((StatementRef { policy: name, sid: statement.sid.as_deref(), index }, statement))
+    }
+
+    /// The actions of those statements; of denials only those that hold whatever the request says.
+    fn actions_of(&self, effect: Effect, concerns: impl Fn(&Statement) -> bool) -> ActionSet {
+        self.statements()
+            .map(|(_, statement)| statement)
+            .filter(|statement| statement.effect == effect && concerns(statement))
+            .filter(|statement| effect == Effect::Allow || !statement.has_conditions())
+            .fold(ActionSet::default(), |all, statement| all.either(statement.actions))
     }
 
     pub(super) fn statements(&self) -> impl Iterator<Item = (StatementRef<'_>, &Statement)> {
@@ -144,24 +153,29 @@ pub struct EffectivePolicies {
 }
 
 impl EffectivePolicies {
-    /// Whether some right is given on something whose ARN begins so. What denies is not asked: this says where there may be
-    /// anything at all.
+    /// Whether some right of S3 is given on something whose ARN begins so, and not taken away from all of it. Conditions are
+    /// not asked: they may hold for some request.
     pub fn may_reach(&self, beginning: &str, context: &dyn Context) -> bool {
-        self.every_set(|statement| statement.resources.may_include_below(beginning, context))
+        self.some_right(
+            |statement| statement.resources.may_include_below(beginning, context),
+            |statement| statement.resources.include_all_below(beginning, context),
+        )
     }
 
-    /// Whether some right is given on exactly this.
+    /// Whether some right of S3 is given on exactly this.
     pub fn may_name(&self, resource: &str, context: &dyn Context) -> bool {
-        self.every_set(|statement| statement.resources.include(resource, context) == Ok(true))
+        let names = |statement: &Statement| statement.resources.include(resource, context) == Ok(true);
+        self.some_right(names, names)
     }
 
-    fn every_set(&self, reaches: impl Fn(&Statement) -> bool) -> bool {
-        let within = |set: &PolicySet| {
-            set.statements().any(|(_, statement)| {
-                statement.effect == Effect::Allow && statement.actions.has_any_of("s3:") && reaches(statement)
-            })
-        };
-        within(&self.identity) && self.session.as_deref().is_none_or(within)
+    fn some_right(&self, gives: impl Fn(&Statement) -> bool, takes: impl Fn(&Statement) -> bool) -> bool {
+        let mut allowed = self.identity.actions_of(Effect::Allow, &gives);
+        let mut denied = self.identity.actions_of(Effect::Deny, &takes);
+        if let Some(session) = &self.session {
+            allowed = allowed.both(session.actions_of(Effect::Allow, &gives));
+            denied = denied.either(session.actions_of(Effect::Deny, &takes));
+        }
+        allowed.both(denied.inverted()).has_any_of("s3:")
     }
 
     pub fn evaluate(&self, request: &Request<'_>) -> Decision<'_> {

@@ -136,6 +136,35 @@ const UNANSWERABLE: &[(&str, &str)] = &[
     ("aws:federatedprovider", "use jwt:iss"),
     ("aws:sourceidentity", "use aws:userid or sts:RoleSessionName"),
     ("aws:groups", "use jwt:groups or ldap:groups, whichever proves who asks"),
+    ("s3:accesspointtag", "there are no access points; name the bucket"),
+    ("s3:accessgrantslocationscope", "there are no access grants; write the grant as a statement"),
+    ("s3:accessgrantscope", "there are no access grants; write the grant as a statement"),
+    (
+        "s3:destinationregion",
+        "the storage knows no regions; allow or deny s3:PutReplicationConfiguration as a whole",
+    ),
+    ("s3:existingjoboperation", "there are no batch jobs"),
+    ("s3:existingjobpriority", "there are no batch jobs"),
+    ("s3:requestjoboperation", "there are no batch jobs"),
+    ("s3:requestjobpriority", "there are no batch jobs"),
+    ("s3:objectcreationoperation", "name the actions that create objects, as s3:PutObject"),
+    ("aws:assumedroot", "there is no root user here; use aws:PrincipalArn"),
+    ("aws:chatbotsourcearn", "no service calls for somebody else here; use aws:PrincipalArn"),
+    ("aws:ec2instancesourceprivateipv4", "there are no instances here; use aws:SourceIp"),
+    ("aws:principalservicenameslist", "no service calls for somebody else here"),
+    ("aws:signinsessionarn", "there is no console here; use aws:PrincipalArn"),
+    ("aws:sourceorgpaths", "there is one account here; use aws:PrincipalArn"),
+    ("aws:sourcevpcarn", "there are no VPCs here; use aws:SourceIp"),
+    ("aws:viaawsmcpservice", "no service calls for somebody else here"),
+    ("aws:vpceaccount", "there are no VPC endpoints here; use aws:SourceIp"),
+    ("aws:vpceorgid", "there are no VPC endpoints here; use aws:SourceIp"),
+    ("aws:vpceorgpaths", "there are no VPC endpoints here; use aws:SourceIp"),
+    ("sts:awsservicename", "no service calls for somebody else here; use aws:PrincipalArn"),
+    ("sts:requestcontext", "no identity here brings it; use its claim, as jwt:sub"),
+    ("sts:requestcontextproviders", "no identity here brings it; use its claim, as jwt:iss"),
+    ("sts:sourceidentity", "use aws:userid or sts:RoleSessionName"),
+    ("sts:taskpolicyarn", "there is no root user here; use aws:PrincipalArn"),
+    ("svc:durationseconds", "there are no service accounts here; use sts:DurationSeconds"),
     ("s3:tlsversion", "the listener takes TLS 1.2 and 1.3 alone; use aws:SecureTransport"),
     ("aws:ec2instancesourcevpc", "there are no instances here; use aws:SourceIp"),
 ];
@@ -186,6 +215,14 @@ fn refusal(name: &str, family: &str) -> String {
     if let Some((_, instead)) = UNANSWERABLE.iter().find(|(key, _)| *key == family) {
         return format!("`{name}` cannot be answered here: {instead}");
     }
+    // The claims of an identity provider: `accounts.google.com:sub`, `saml:aud`.
+    if let Some((provider, claim)) = family.split_once(':')
+        && (provider.contains('.') || provider == "saml")
+    {
+        return format!(
+            "`{name}` cannot be answered here: use jwt:{claim}, with jwt:iss where it matters whose it is"
+        );
+    }
     let likely = Plain::ALL
         .iter()
         .map(|plain| plain.name())
@@ -232,6 +269,9 @@ mod tests {
             ("aws:SourceIpp", "did you mean `aws:SourceIp`"),
             ("s3:ExistingObjectTag/team", "cannot be answered here"),
             ("aws:MultiFactorAuthPresent", "jwt:amr"),
+            ("accounts.google.com:sub", "use jwt:sub"),
+            ("saml:aud", "use jwt:aud"),
+            ("sts:RequestContext/x", "jwt:sub"),
             ("aws:PrincipalTag/", "needs the key of a tag"),
             ("aws:PrincipalTag", "needs the key of a tag"),
             ("ec2:Region", "no condition key"),

@@ -155,6 +155,12 @@ impl Pattern {
         text.is_empty() || !rest.is_empty()
     }
 
+    /// Whether it matches every text that begins so: a star at its end takes whatever follows.
+    pub(super) fn matches_all_below(&self, beginning: &str, values: &VariableValues<'_>) -> bool {
+        let ends_with_star = self.pieces.len() > 1 && self.pieces.last().is_some_and(|last| last.is_empty());
+        ends_with_star && self.matches_with(beginning, values)
+    }
+
     /// Without wildcards, upper and lower case being the same.
     pub(super) fn equals_ignoring_case(&self, text: &str, values: &VariableValues<'_>) -> bool {
         let tokens = self.pieces.iter().flat_map(|piece| piece.iter());
@@ -233,6 +239,7 @@ mod tests {
 
     use super::*;
 
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html#reference_policies_elements_resource_wildcards>
     #[test]
     fn wildcards_match_as_iam_documents_them() {
         for (pattern, text, expected) in [
@@ -330,6 +337,24 @@ mod tests {
             ("arn:b/", "arn:b/", true),
         ] {
             let found = Pattern::new(pattern).may_match_below(beginning, &VariableValues::default());
+            assert_eq!(found, expected, "{pattern} below {beginning}");
+        }
+    }
+
+    #[test]
+    fn what_a_pattern_matches_all_of_below_a_beginning() {
+        for (pattern, beginning, expected) in [
+            ("*", "arn:b/", true),
+            ("arn:b/*", "arn:b/", true),
+            ("arn:b*", "arn:b/", true),
+            ("arn:?/*", "arn:b/", true),
+            ("arn:b/*x", "arn:b/", false),
+            ("arn:b/?*", "arn:b/", false),
+            ("arn:b/", "arn:b/", false),
+            ("arn:b/x*", "arn:b/", false),
+            ("arn:c/*", "arn:b/", false),
+        ] {
+            let found = Pattern::new(pattern).matches_all_below(beginning, &VariableValues::default());
             assert_eq!(found, expected, "{pattern} below {beginning}");
         }
     }

@@ -48,7 +48,7 @@ impl Principal {
     /// The values of a key that is about the principal; `None`: it is about something else.
     pub fn values<'c>(&'c self, key: &ConditionKey) -> Option<Values<'c>> {
         Some(match key {
-            ConditionKey::Plain(Plain::PrincipalArn) => Values::of(Some(&self.arn)),
+            ConditionKey::Plain(Plain::PrincipalArn) => Values::One(self.principal_arn()),
             ConditionKey::Plain(Plain::PrincipalAccount) => Values::of(Some(self.account.as_str())),
             ConditionKey::Plain(Plain::PrincipalType) => Values::One(Cow::Borrowed(self.kind.as_str())),
             ConditionKey::Plain(Plain::UserId) => Values::of(Some(&self.user_id)),
@@ -66,5 +66,45 @@ impl Principal {
                 .map_or(Values::Missing, |(_, claim)| claim.borrowed()),
             _ => return None,
         })
+    }
+
+    /// `aws:PrincipalArn`: of a session of a role it is the role's, whatever the session's name (AWS global condition context
+    /// keys, "aws:PrincipalArn").
+    fn principal_arn(&self) -> Cow<'_, str> {
+        let session =
+            self.arn.split_once(":assumed-role/").filter(|_| self.kind == PrincipalType::AssumedRole);
+        match session.and_then(|(_, role)| role.rsplit_once('/')) {
+            Some((role, _)) => Cow::Owned(self.account.role(role)),
+            None => Cow::Borrowed(&self.arn),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-principalarn>
+    #[test]
+    fn the_principal_of_a_role_is_the_role_and_not_its_session() {
+        let account = AccountId::parse("000000000000").unwrap();
+        for (kind, arn, expected) in [
+            (PrincipalType::AssumedRole, account.assumed_role("analyst", "me"), account.role("analyst")),
+            (PrincipalType::User, account.user("alice"), account.user("alice")),
+            (PrincipalType::FederatedUser, account.federated_user("guest"), account.federated_user("guest")),
+        ] {
+            let principal = Principal {
+                arn: arn.into(),
+                account: account.clone(),
+                kind,
+                user_id: String::new(),
+                username: None,
+                tags: Vec::new(),
+                claims: Vec::new(),
+                issued_at: None,
+            };
+            let key = ConditionKey::Plain(Plain::PrincipalArn);
+            assert_eq!(principal.values(&key), Some(Values::One(Cow::Owned(expected))));
+        }
     }
 }

@@ -60,7 +60,7 @@ impl Statement {
         for (name, value) in members {
             let at = format!("{place}/{name}");
             match name.as_str() {
-                "Sid" => sid = Some(read_sid(value, &at)?),
+                "Sid" => sid = read_sid(value, &at)?,
                 "Effect" => effect = Some(read_effect(value, &at)?),
                 "Action" => set_once(&mut actions, (strings(value, &at)?, false), &at, "Action")?,
                 "NotAction" => set_once(&mut actions, (strings(value, &at)?, true), &at, "Action")?,
@@ -145,6 +145,18 @@ impl Resources {
                 resolve(pattern, context).is_ok_and(|values| pattern.may_match_below(beginning, &values))
             })
     }
+
+    /// Whether they include everything that begins so.
+    pub(super) fn include_all_below(&self, beginning: &str, context: &dyn Context) -> bool {
+        if self.inverted {
+            return self.patterns.iter().all(|pattern| {
+                resolve(pattern, context).is_ok_and(|values| !pattern.may_match_below(beginning, &values))
+            });
+        }
+        self.patterns.iter().any(|pattern| {
+            resolve(pattern, context).is_ok_and(|values| pattern.matches_all_below(beginning, &values))
+        })
+    }
 }
 
 fn not(what: &'static str, inverted: bool) -> String {
@@ -163,12 +175,13 @@ fn set_once(
     }
 }
 
-fn read_sid(value: Json, at: &str) -> Result<Box<str>, PolicyError> {
+/// An empty one is none: many a tool writes `"Sid": ""`.
+fn read_sid(value: Json, at: &str) -> Result<Option<Box<str>>, PolicyError> {
     let sid = string(value, at)?;
-    if sid.is_empty() || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    if !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(PolicyError::at(at, "a Sid is made of the characters A-Z, a-z and 0-9"));
     }
-    Ok(sid.into())
+    Ok((!sid.is_empty()).then(|| sid.into()))
 }
 
 fn read_effect(value: Json, at: &str) -> Result<Effect, PolicyError> {

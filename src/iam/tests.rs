@@ -40,6 +40,7 @@ fn nothing_that_allows_is_a_no() {
     );
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
 #[test]
 fn an_explicit_deny_wins_wherever_it_stands() {
     for both in [format!("{ALL},{NO_SECRETS}"), format!("{NO_SECRETS},{ALL}")] {
@@ -55,6 +56,7 @@ fn an_explicit_deny_wins_wherever_it_stands() {
     );
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies.html#policies_session>
 #[test]
 fn a_session_policy_only_narrows() {
     assert_eq!(decide(READ, Some(ALL), "s3:PutObject", "logs/a"), "no Identity");
@@ -63,6 +65,7 @@ fn a_session_policy_only_narrows() {
     assert!(decide(READ, Some(READ), "s3:GetObject", "logs/a").starts_with("allow"));
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notresource.html>
 #[test]
 fn not_action_and_not_resource_select_everything_else() {
     let not_action = r#"{"Effect":"Allow","NotAction":"s3:Delete*","Resource":"*"}"#;
@@ -129,6 +132,16 @@ fn whatever_is_not_understood_is_refused_with_its_place() {
         let refused = policy(statement).unwrap_err();
         assert_eq!(refused.place, place, "{statement}: {refused}");
     }
+}
+
+#[test]
+fn an_empty_sid_is_none_and_another_stands_once() {
+    let of =
+        |sid: &str| format!(r#"{{"Sid":"{sid}","Effect":"Allow","Action":"s3:GetObject","Resource":"*"}}"#);
+    let unnamed = policy(&format!("{},{}", of(""), of(""))).unwrap();
+    assert!(unnamed.statements().iter().all(|statement| statement.sid().is_none()));
+    let refused = policy(&format!("{},{}", of("One"), of("One"))).unwrap_err();
+    assert_eq!(refused.place, "/Statement/1/Sid");
 }
 
 #[test]

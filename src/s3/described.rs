@@ -3,7 +3,16 @@
 
 use quick_xml::{Reader, events::Event};
 
-use super::error::{ErrorCode, S3Error};
+use super::{
+    error::{ErrorCode, S3Error},
+    xml_text,
+};
+use crate::clock::Timestamp;
+
+/// `x-amz-object-lock-mode`. Some storages take other spellings, which no policy would be asked with.
+pub(super) const LOCK_MODES: &[&str] = &["GOVERNANCE", "COMPLIANCE"];
+/// `x-amz-object-lock-legal-hold`
+pub(super) const LEGAL_HOLDS: &[&str] = &["ON", "OFF"];
 
 /// What a document says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,67 +25,98 @@ pub struct Described {
 }
 
 impl Described {
-    /// Reads the document of an operation whose conditions may ask for it. No document says nothing.
+    /// Reads the document of an operation whose conditions may ask for it. No document says nothing. An element that is not
+    /// known is refused: a storage could take it for one that is.
     pub fn read(document: &[u8]) -> Result<Self, S3Error> {
-        let text = std::str::from_utf8(document).map_err(|_| malformed("it is not UTF-8"))?;
+        let text = xml_text::read(document).ok_or_else(|| malformed("it is not UTF-8"))?;
         if text.trim().is_empty() {
             return Ok(Self::default());
         }
         let mut reader = Reader::from_str(text);
+        reader.config_mut().expand_empty_elements = true;
         let mut described = Self::default();
         let mut open: Vec<String> = Vec::new();
         let mut value = String::new();
         let mut tag_key: Option<String> = None;
+        let mut ended = false;
         loop {
             match reader.read_event().map_err(|_| malformed("it is not XML"))? {
                 Event::Start(element) => {
                     value.clear();
                     open.push(element.local_name().as_ref().to_owned());
+                    if ended || !is_known(&open) {
+                        return Err(malformed("it has an element that does not belong there"));
+                    }
                 }
                 Event::Text(text) => value.push_str(&text),
                 Event::GeneralRef(reference) => value.push(character(&reference)?),
-                Event::CData(_) | Event::DocType(_) => {
-                    return Err(malformed("it has a document type or a CDATA section"));
+                Event::CData(_) | Event::DocType(_) | Event::PI(_) => {
+                    return Err(malformed("it has a document type, an instruction or a CDATA section"));
                 }
-                Event::Empty(_) | Event::Decl(_) | Event::PI(_) | Event::Comment(_) => {}
+                Event::Empty(_) | Event::Decl(_) | Event::Comment(_) => {}
                 Event::End(_) => {
                     let path: Vec<&str> = open.iter().map(String::as_str).collect();
                     described.take(&path, &value, &mut tag_key)?;
                     open.pop();
                     value.clear();
+                    ended = open.is_empty();
                 }
-                Event::Eof if open.is_empty() => return Ok(described),
+                Event::Eof if ended => return Ok(described),
                 Event::Eof => return Err(malformed("it does not end")),
             }
         }
     }
 
     fn take(&mut self, path: &[&str], value: &str, tag_key: &mut Option<String>) -> Result<(), S3Error> {
-        let field = match path {
+        let (field, fits): (_, fn(&str) -> bool) = match path {
             ["Tagging", "TagSet", "Tag", "Key"] => return once(tag_key, value),
             ["Tagging", "TagSet", "Tag", "Value"] => {
                 let key = tag_key.take().ok_or_else(|| malformed("a tag has a value before its key"))?;
-                if self.tags.iter().any(|(known, _)| *known == key) {
-                    return Err(malformed("a tag is given twice"));
-                }
-                self.tags.push((key, value.to_owned()));
-                return Ok(());
+                return self.tag(key, value);
             }
             ["Tagging", "TagSet", "Tag"] => {
                 // A key without a value: an empty one.
-                if let Some(key) = tag_key.take() {
-                    self.tags.push((key, String::new()));
-                }
-                return Ok(());
+                return tag_key.take().map_or(Ok(()), |key| self.tag(key, ""));
             }
-            ["Retention", "Mode"] => &mut self.lock_mode,
-            ["Retention", "RetainUntilDate"] => &mut self.retain_until,
-            ["LegalHold", "Status"] => &mut self.legal_hold,
-            ["CreateBucketConfiguration", "LocationConstraint"] => &mut self.location,
+            ["Retention", "Mode"] => (&mut self.lock_mode, |value| LOCK_MODES.contains(&value)),
+            ["Retention", "RetainUntilDate"] => {
+                (&mut self.retain_until, |value| Timestamp::parse_rfc3339(value).is_some())
+            }
+            ["LegalHold", "Status"] => (&mut self.legal_hold, |value| LEGAL_HOLDS.contains(&value)),
+            ["CreateBucketConfiguration", "LocationConstraint"] => {
+                (&mut self.location, |value| value.trim() == value)
+            }
             _ => return Ok(()),
         };
+        if !fits(value) {
+            return Err(malformed("a value is none of those that S3 has"));
+        }
         once(field, value)
     }
+
+    fn tag(&mut self, key: String, value: &str) -> Result<(), S3Error> {
+        if self.tags.iter().any(|(known, _)| *known == key) {
+            return Err(malformed("a tag is given twice"));
+        }
+        self.tags.push((key, value.to_owned()));
+        Ok(())
+    }
+}
+
+/// Whether an element may stand there. `CreateBucketConfiguration` has tags on AWS, which is a right of its own that no storage
+/// behind a gateway knows.
+fn is_known(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(
+        path.as_slice(),
+        ["Tagging" | "Retention" | "LegalHold" | "CreateBucketConfiguration"]
+            | ["Tagging", "TagSet"]
+            | ["Tagging", "TagSet", "Tag"]
+            | ["Tagging", "TagSet", "Tag", "Key" | "Value"]
+            | ["Retention", "Mode" | "RetainUntilDate"]
+            | ["LegalHold", "Status"]
+            | ["CreateBucketConfiguration", "LocationConstraint"]
+    )
 }
 
 /// Two values for one thing are two readings of one document.
@@ -140,6 +180,19 @@ mod tests {
             "<!DOCTYPE x [<!ENTITY y \"z\">]><LegalHold><Status>&y;</Status></LegalHold>",
             "<LegalHold><Status>&y;</Status></LegalHold>",
             "<LegalHold><Status><![CDATA[ON]]></Status></LegalHold>",
+            "<LegalHold><Status>ON</Status></LegalHold><LegalHold><Status>OFF</Status></LegalHold>",
+            "<Hold><Status>ON</Status></Hold>",
+            "<LegalHold><status>ON</status></LegalHold>",
+            "<LegalHold><Status>on</Status></LegalHold>",
+            "<LegalHold><Status/></LegalHold>",
+            "<Retention><Mode>compliance</Mode></Retention>",
+            "<Retention><Mode> COMPLIANCE</Mode></Retention>",
+            "<Retention><RetainUntilDate>20361220T000000Z</RetainUntilDate></Retention>",
+            "<Tagging><TagSet><Tag><Key/><Value>1</Value><Value>2</Value></Tag></TagSet></Tagging>",
+            "<Tagging><Tag><Key>a</Key><Value>1</Value></Tag></Tagging>",
+            "<CreateBucketConfiguration><Tags><Tag><Key>a</Key></Tag></Tags></CreateBucketConfiguration>",
+            "<?xml version=\"1.0\" encoding=\"UTF-7\"?><LegalHold><Status>ON</Status></LegalHold>",
+            "text",
         ] {
             assert_eq!(
                 Described::read(document.as_bytes()).unwrap_err().code,

@@ -3,9 +3,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{
+    described::{LEGAL_HOLDS, LOCK_MODES},
     error::{ErrorCode, S3Error},
     operation::Spec,
 };
+use crate::clock::Timestamp;
 
 /// A set of groups of request headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +134,7 @@ pub(super) fn crossing(spec: &Spec, headers: &HeaderMap) -> Result<HeaderMap, S3
     for (name, value) in headers {
         match fate(name.as_str()) {
             Fate::Crosses(group) if spec.headers.has(group) => {
+                check_value(name, value)?;
                 if group == Group::METADATA {
                     metadata += name.as_str().len() - "x-amz-meta-".len() + value.len();
                 }
@@ -169,6 +172,44 @@ pub(super) fn crossing(spec: &Spec, headers: &HeaderMap) -> Result<HeaderMap, S3
         .with("MaxSizeAllowed", MAX_METADATA.to_string()));
     }
     Ok(crossing)
+}
+
+/// Headers whose values S3 lists, where policies are asked with the value. Some storages take other spellings of them, as MinIO
+/// takes `compliance` for `COMPLIANCE`, and a denial of the one would not know the other.
+const LISTED_VALUES: &[(&str, &[&str])] = &[
+    (
+        "x-amz-acl",
+        &[
+            "private",
+            "public-read",
+            "public-read-write",
+            "authenticated-read",
+            "aws-exec-read",
+            "bucket-owner-read",
+            "bucket-owner-full-control",
+            "log-delivery-write",
+        ],
+    ),
+    ("x-amz-metadata-directive", &["COPY", "REPLACE"]),
+    ("x-amz-object-lock-legal-hold", LEGAL_HOLDS),
+    ("x-amz-object-lock-mode", LOCK_MODES),
+    ("x-amz-object-ownership", &["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"]),
+    ("x-amz-server-side-encryption", &["AES256", "aws:fsx", "aws:kms", "aws:kms:dsse"]),
+    ("x-amz-server-side-encryption-customer-algorithm", &["AES256"]),
+    ("x-amz-tagging-directive", &["COPY", "REPLACE"]),
+];
+
+fn check_value(name: &HeaderName, value: &HeaderValue) -> Result<(), S3Error> {
+    let text = value.to_str().unwrap_or_default();
+    let known = match LISTED_VALUES.iter().find(|(listed, _)| name == listed) {
+        Some((_, values)) => values.contains(&text),
+        None if name == "x-amz-object-lock-retain-until-date" => Timestamp::parse_rfc3339(text).is_some(),
+        None => true,
+    };
+    if known {
+        return Ok(());
+    }
+    Err(refused(ErrorCode::InvalidArgument, name, "has a value that S3 does not have"))
 }
 
 /// Of user metadata, names and values together (S3 user guide, "Working with object metadata").

@@ -14,6 +14,7 @@ mod public;
 mod target;
 #[cfg(test)]
 mod tests;
+mod xml_text;
 
 pub use self::{
     context::{Arrival, RequestContext},

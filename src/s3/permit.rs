@@ -38,6 +38,8 @@ pub struct Permit {
     headers: HeaderMap,
     /// `ListBuckets` without the right to see all of them: the reply shows only some.
     some_buckets: bool,
+    /// The session may not list the bucket that it reads from, so it does not learn which keys are not there.
+    hides_absence: bool,
 }
 
 impl Permit {
@@ -66,6 +68,11 @@ impl Permit {
     pub fn shows_some_buckets(&self) -> bool {
         self.some_buckets
     }
+
+    /// Whether an object that is not there is answered like one that may not be had.
+    pub fn hides_absence(&self) -> bool {
+        self.hides_absence
+    }
 }
 
 /// Decides every operation but multi-delete.
@@ -84,7 +91,21 @@ pub fn authorize(
         return Ok(permit);
     }
     decide(&permit, request_headers, described, subject)?;
+    permit.hides_absence = hides_absence(&permit, request_headers, described, subject);
     Ok(permit)
+}
+
+/// S3 API reference, `GetObject`: "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403".
+fn hides_absence(permit: &Permit, headers: &HeaderMap, described: &Described, subject: Subject<'_>) -> bool {
+    let bucket = match (&permit.copy_source, permit.spec.name) {
+        (Some(source), _) => Some(source.bucket.as_str()),
+        (None, "GetObject" | "HeadObject" | "GetObjectAttributes") => permit.target.bucket(),
+        (None, _) => None,
+    };
+    let (Some(bucket), Some(action)) = (bucket, Action::named("s3:ListBucket")) else { return false };
+    let context = context(permit, headers, described, subject);
+    let request = Request { action, resource: &arn::bucket(bucket), context: &context };
+    !subject.policies.evaluate(&request).is_allow()
 }
 
 /// Decides a multi-delete key by key: those that are denied come back, the others are the permit's.
@@ -144,6 +165,7 @@ fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> 
         target: call.target,
         query: call.query,
         some_buckets: false,
+        hides_absence: false,
     })
 }
 

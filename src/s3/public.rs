@@ -1,6 +1,6 @@
 //! Access for everybody: ACLs and bucket policies at the backend that would let anonymous callers in, past this gateway.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use http::HeaderMap;
 use quick_xml::{Reader, events::Event};
@@ -8,6 +8,7 @@ use quick_xml::{Reader, events::Event};
 use super::{
     error::{ErrorCode, S3Error},
     operation::Spec,
+    xml_text,
 };
 
 /// The groups that stand for everybody and for everybody with an account of any kind.
@@ -56,7 +57,7 @@ fn refused(what: &str) -> S3Error {
 fn acl_names_everybody(document: &[u8]) -> Result<bool, S3Error> {
     let malformed =
         || S3Error::new(ErrorCode::MalformedACLError, "The ACL that you provided was not well formed.");
-    let text = std::str::from_utf8(document).map_err(|_| malformed())?;
+    let text = xml_text::read(document).ok_or_else(malformed)?;
     let mut reader = Reader::from_str(text);
     let mut gathered = String::new();
     loop {
@@ -79,12 +80,13 @@ fn acl_names_everybody(document: &[u8]) -> Result<bool, S3Error> {
     }
 }
 
-/// Names are compared without regard to case, because some backends read them so.
+/// Names are compared without regard to case, because some backends read them so; for those a name that stands twice in two
+/// spellings has two readings.
 fn policy_names_everybody(document: &[u8]) -> Result<bool, S3Error> {
     let malformed =
         || S3Error::new(ErrorCode::MalformedPolicy, "Policies must be valid JSON, each name given once.");
     let text = std::str::from_utf8(document).map_err(|_| malformed())?;
-    let policy = crate::iam::read_json(text).ok_or_else(malformed)?;
+    let policy = crate::iam::read_json(text).filter(|json| !has_two_spellings(json)).ok_or_else(malformed)?;
     let statements = member(&policy, "statement");
     let list: Cow<'_, [serde_json::Value]> = match statements {
         Some(serde_json::Value::Array(list)) => Cow::Borrowed(list),
@@ -100,7 +102,23 @@ fn policy_names_everybody(document: &[u8]) -> Result<bool, S3Error> {
 }
 
 fn member<'j>(json: &'j serde_json::Value, name: &str) -> Option<&'j serde_json::Value> {
-    json.as_object()?.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    json.as_object()?.iter().find(|(known, _)| folded(known) == name).map(|(_, value)| value)
+}
+
+fn has_two_spellings(json: &serde_json::Value) -> bool {
+    match json {
+        serde_json::Value::Array(list) => list.iter().any(has_two_spellings),
+        serde_json::Value::Object(members) => {
+            let mut names = HashSet::new();
+            members.iter().any(|(name, value)| !names.insert(folded(name)) || has_two_spellings(value))
+        }
+        _ => false,
+    }
+}
+
+/// What Unicode takes for the same letter: Go's JSON reader takes a long s for an s and the sign of Kelvin for a k.
+fn folded(name: &str) -> String {
+    name.to_uppercase().to_lowercase()
 }
 
 fn holds_a_star(json: &serde_json::Value) -> bool {
@@ -150,6 +168,12 @@ mod tests {
             outcome("PutObjectAcl", &[], "<AccessControlPolicy><ID>me</ID></AccessControlPolicy>"),
             Ok(())
         );
+        // Some storages read UTF-16 and UTF-7, where the name of the group has other bytes.
+        let wide: String = "<URI>AllUsers</URI>".chars().flat_map(|character| [character, '\0']).collect();
+        let named = "<?xml version=\"1.0\" encoding=\"UTF-7\"?><URI>All+AFU-sers</URI>";
+        for document in [wide.as_str(), named] {
+            assert_eq!(outcome("PutBucketAcl", &[], document), Err(ErrorCode::MalformedACLError));
+        }
     }
 
     #[test]
@@ -164,10 +188,21 @@ mod tests {
             (r#"{"Effect":"Deny","Principal":"*"}"#, Ok(())),
             (r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:user/x"}}"#, Ok(())),
             (r#"{"Effect":"Deny","Effect":"Allow","Principal":"*"}"#, Err(ErrorCode::MalformedPolicy)),
+            (r#"{"Effect":"Deny","effect":"Allow","Principal":"*"}"#, Err(ErrorCode::MalformedPolicy)),
+            (
+                r#"{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:user/x"},"principal":"*"}"#,
+                Err(ErrorCode::MalformedPolicy),
+            ),
         ] {
             let document = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
             assert_eq!(outcome("PutBucketPolicy", &[], &document), expected, "{statement}");
         }
         assert_eq!(outcome("PutBucketPolicy", &[], "no"), Err(ErrorCode::MalformedPolicy));
+        let public = r#"[{"Effect":"Allow","Principal":"*"}]"#;
+        // Go's JSON reader takes a long s for an s.
+        let long_s = format!("{{\"\u{17f}tatement\":{public}}}");
+        assert_eq!(outcome("PutBucketPolicy", &[], &long_s), Err(ErrorCode::AccessDenied));
+        let twice = format!("{{\"Statement\":[],\"\u{17f}tatement\":{public}}}");
+        assert_eq!(outcome("PutBucketPolicy", &[], &twice), Err(ErrorCode::MalformedPolicy));
     }
 }

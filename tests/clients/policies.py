@@ -203,20 +203,24 @@ def text_of(policy):
 def explained(name, policy, minio, ours):
     """The line of docs/policy.md that a difference belongs to; None: there is none."""
     text = text_of(policy)
+    wider = minio != "denied" and ours == "denied"
+    narrower = minio == "denied" and ours != "denied"
+    denies = '"Deny"' in text or "NotResource" in text
     on_buckets = name in ("HeadBucket", "ListBuckets") or name.startswith(("GetBucket", "List"))
     if name == "ListBuckets":
         return "ListBuckets shows the buckets with any right in them"
-    if on_buckets and re.search(r'arn:aws:s3:::[^"]*/', text):
+    if on_buckets and (wider or denies) and re.search(r'arn:aws:s3:::[^"]*/', text):
         return "MinIO lets BUCKET/* stand for the bucket"
-    if name == "ListObjectVersions" and "s3:List" in text:
+    if name == "ListObjectVersions" and (wider or denies) and "s3:List" in text:
         return "MinIO lets s3:ListBucket list versions"
-    if name == "HeadBucket":
+    if name == "HeadBucket" and wider and re.search(r"s3:(Get|\*)", text):
         return "MinIO lets s3:GetBucketLocation head a bucket"
-    if name.startswith("PutObject tagged"):
+    if name.startswith("PutObject tagged") and wider:
         return "MinIO does not ask for s3:PutObjectTagging when an upload brings tags"
-    if "version" in name or "s3:GetObjectVersion" in text:
+    of_versions = re.search(r"s3:(Get|Delete)Object(Version)?\"", text)
+    if ("version" in name and (wider or of_versions)) or ("s3:GetObjectVersion" in text and name.startswith(("Get", "Head", "Copy"))):
         return "MinIO lets an action and its version's stand for each other"
-    if '"Action":"*"' in text:
+    if '"Action":"*"' in text and (wider or narrower and denies):
         return "MinIO does not look at the resources of a statement with the action *"
     return None
 

@@ -50,7 +50,7 @@ async fn each_operation_asks_for_its_own_action() {
         ("s3:GetObjectTagging", "GET", "/bucket/key", "tagging", ""),
         ("s3:AbortMultipartUpload", "DELETE", "/bucket/key", "uploadId=1", ""),
         ("s3:ListMultipartUploadParts", "GET", "/bucket/key", "uploadId=1", ""),
-        ("s3:PutObjectRetention", "PUT", "/bucket/key", "retention", "<x/>"),
+        ("s3:PutObjectRetention", "PUT", "/bucket/key", "retention", "<Retention/>"),
         ("s3:GetBucketObjectLockConfiguration", "GET", "/bucket", "object-lock", ""),
     ] {
         let deny = format!(
@@ -92,6 +92,13 @@ async fn a_copy_needs_to_read_its_source() {
     let version = call("PUT", "/bucket/key").header("x-amz-copy-source", "bucket/other?versionId=1");
     gateway.send(&keys, version).await.is_error(403, "AccessDenied");
     gateway.backend().saw_nothing();
+    // A session policy is asked about the source as the role's own policies are.
+    let narrow = allow("s3:PutObject", OBJECTS);
+    let arn = "arn:aws:iam::000000000000:role/some";
+    let narrowed = gateway.assume(&[("RoleArn", arn), ("RoleSessionName", "me"), ("Policy", &narrow)]).await;
+    let copy = call("PUT", "/bucket/key").header("x-amz-copy-source", "/bucket/other");
+    gateway.send(&narrowed, copy).await.is_error(403, "AccessDenied");
+    gateway.backend().saw_nothing();
     gateway
         .send(&keys, call("PUT", "/bucket/key").header("x-amz-copy-source", "bucket/o%20ther"))
         .await
@@ -115,9 +122,44 @@ async fn headers_that_set_something_need_the_action_that_sets_it() {
         let create = call("POST", "/bucket/key").query("uploads").header(name, value);
         gateway.send(&keys, create).await.is_error(403, "AccessDenied");
     }
+    for (name, value) in
+        [("x-amz-acl", "private"), ("x-amz-tagging-directive", "REPLACE"), ("x-amz-tagging", "a=b")]
+    {
+        let copy =
+            call("PUT", "/bucket/key").header("x-amz-copy-source", "/bucket/other").header(name, value);
+        let reply = gateway.send(&keys, copy).await;
+        reply.is_error(403, "AccessDenied");
+        assert!(!reply.text().contains("s3:GetObject"), "{name}: {}", reply.text());
+    }
     let bypass = call("DELETE", "/bucket/key").header("x-amz-bypass-governance-retention", "false");
     gateway.send(&keys, bypass).await.is_error(403, "AccessDenied");
     gateway.backend().saw_nothing();
+}
+
+#[tokio::test]
+async fn a_new_bucket_needs_the_rights_to_all_that_it_is_made_with() {
+    let document = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:CreateBucket","Resource":"*",
+        "Condition":{"StringEqualsIfExists":{"s3:LocationConstraint":"eu-central-1"}}}}"#;
+    let gateway = Gateway::builder().role("some", document).start().await;
+    let keys = gateway.role_session("some").await;
+    let located = |place: &str| {
+        let place = format!("<LocationConstraint>{place}</LocationConstraint>");
+        call("PUT", "/bucket").body(format!("<CreateBucketConfiguration>{place}</CreateBucketConfiguration>"))
+    };
+    for (name, value) in [
+        ("x-amz-acl", "private"),
+        ("x-amz-grant-read", "id=1"),
+        ("x-amz-bucket-object-lock-enabled", "true"),
+        ("x-amz-object-ownership", "ObjectWriter"),
+    ] {
+        let create = call("PUT", "/bucket").header(name, value);
+        gateway.send(&keys, create).await.is_error(403, "AccessDenied");
+    }
+    gateway.send(&keys, located("us-west-1")).await.is_error(403, "AccessDenied");
+    let tagged = "<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>";
+    gateway.send(&keys, call("PUT", "/bucket").body(tagged)).await.is_error(400, "MalformedXML");
+    gateway.backend().saw_nothing();
+    gateway.send(&keys, located("eu-central-1")).await.is_ok();
 }
 
 #[tokio::test]
@@ -201,6 +243,42 @@ async fn a_denied_object_looks_the_same_whether_it_is_there_or_not() {
         gateway.send(&keys, request).await.is_error(403, "AccessDenied");
     }
     gateway.backend().saw_nothing();
+}
+
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>, "Permissions"
+#[tokio::test]
+async fn who_may_not_list_a_bucket_does_not_learn_which_keys_are_missing() {
+    let listing = r#"{"Effect":"Allow","Action":"s3:ListBucket","Resource":"arn:aws:s3:::bucket"}"#;
+    let reading = r#"{"Effect":"Allow","Action":["s3:Get*","s3:PutObject"],"Resource":"arn:aws:s3:::*/*"}"#;
+    let policy = |statements: &str| format!(r#"{{"Version":"2012-10-17","Statement":[{statements}]}}"#);
+    let gateway = Gateway::builder()
+        .role("reader", &policy(reading))
+        .role("lister", &policy(&format!("{reading},{listing}")))
+        .start()
+        .await;
+    let requests = || {
+        [
+            call("GET", "/bucket/missing"),
+            call("GET", "/bucket/missing").query("versionId=7"),
+            call("GET", "/bucket/missing").query("attributes").header("x-amz-object-attributes", "ETag"),
+            call("GET", "/bucket/missing").header("if-none-match", "\"0\""),
+            call("PUT", "/other/key").header("x-amz-copy-source", "/bucket/missing"),
+        ]
+    };
+    for (role, status, code) in [("lister", 404, "NoSuchKey"), ("reader", 403, "AccessDenied")] {
+        let keys = gateway.role_session(role).await;
+        gateway.backend().answers(|_| {
+            Answer::new(
+                404,
+                "<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>",
+            )
+        });
+        for request in requests() {
+            gateway.send(&keys, request).await.is_error(status, code);
+        }
+        gateway.backend().answers(|_| Answer::new(404, ""));
+        assert_eq!(gateway.send(&keys, call("HEAD", "/bucket/missing")).await.status, status, "{role}");
+    }
 }
 
 #[tokio::test]

@@ -216,6 +216,28 @@ impl Source {
         Case { policy, session, action, resource, context: self.context() }
     }
 
+    /// Statements that each select little, so that dozens of them do not all match.
+    pub fn narrow_policy(&mut self) -> Value {
+        let statements: Vec<Value> = (0..2)
+            .map(|_| {
+                let mut statement = json!({
+                    "Effect": if self.one_in(3) { "Deny" } else { "Allow" },
+                    "Action": self.pick(&["s3:GetObject", "s3:PutObject", "s3:DeleteObject*", "s3:List*", "s3:*Tagging"]),
+                    "Resource": self.some(&RESOURCE_PATTERNS[2..]),
+                });
+                if self.one_in(40) {
+                    statement["Resource"] = json!("*");
+                }
+                if !self.one_in(4) {
+                    let (operator, key, values) = self.condition();
+                    statement["Condition"] = json!({ operator: { key: values } });
+                }
+                statement
+            })
+            .collect();
+        json!({ "Version": "2012-10-17", "Statement": statements })
+    }
+
     fn policy(&mut self, most: usize) -> Value {
         let count = 1 + self.below(most);
         let statements: Vec<Value> = (0..count).map(|_| self.statement()).collect();

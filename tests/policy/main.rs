@@ -51,13 +51,17 @@ fn an_allowed_request_allocates_nothing() {
     }
 }
 
+fn parse(document: &Value) -> Arc<Policy> {
+    Arc::new(Policy::parse(&document.to_string()).unwrap_or_else(|error| panic!("{error}: {document}")))
+}
+
 fn ours(case: &Case) -> &'static str {
-    let set = |document: &Value| {
-        let policy =
-            Policy::parse(&document.to_string()).unwrap_or_else(|error| panic!("{error}: {document}"));
-        Arc::new(PolicySet::inline(Arc::new(policy)))
-    };
+    let set = |document: &Value| Arc::new(PolicySet::inline(parse(document)));
     let policies = EffectivePolicies { identity: set(&case.policy), session: case.session.as_ref().map(set) };
+    decide(case, &policies)
+}
+
+fn decide(case: &Case, policies: &EffectivePolicies) -> &'static str {
     let mut context = GivenContext::default();
     for (key, values) in &case.context {
         for value in values {
@@ -72,11 +76,40 @@ fn ours(case: &Case) -> &'static str {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long to look is not the product's configuration")]
+fn cases_wanted() -> u64 {
+    env::var("POLICY_CASES").map_or(20_000, |cases| cases.parse().unwrap())
+}
+
+/// So many statements that they are looked up in the index.
+#[test]
+fn both_engines_decide_alike_about_large_roles() {
+    let mut seen = std::collections::HashMap::new();
+    for seed in 0..cases_wanted() / 20 {
+        let mut case = Source::new(seed).case();
+        let policies: Vec<Value> =
+            (0..20).map(|more| Source::new(u64::MAX / 2 + seed * 20 + more).narrow_policy()).collect();
+        let sets = policies.iter().map(|policy| (Arc::from("p"), parse(policy))).collect();
+        let statements: Vec<Value> =
+            policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap().clone()).collect();
+        assert!(statements.len() >= 40, "{}", statements.len());
+        case.policy = json!({ "Version": "2012-10-17", "Statement": statements });
+        case.session = None;
+        let role = EffectivePolicies { identity: Arc::new(PolicySet::new(sets)), session: None };
+        let expected = reference::decide(&case);
+        assert_eq!(decide(&case, &role), expected, "{case:#?}");
+        *seen.entry(expected).or_insert(0_u64) += 1;
+    }
+    for decision in ["allow", "deny", "implicit"] {
+        assert!(seen.get(decision).is_some_and(|count| count * 400 > cases_wanted()), "{seen:?}");
+    }
+}
+
 #[test]
 fn both_engines_decide_alike() {
-    #[expect(clippy::disallowed_methods, reason = "how long to look is not the product's configuration")]
-    let (cases, file) = (env::var("POLICY_CASES").ok(), env::var("POLICY_CASES_FILE").ok());
-    let cases: u64 = cases.map_or(20_000, |cases| cases.parse().expect("POLICY_CASES is a number"));
+    #[expect(clippy::disallowed_methods, reason = "where to write is not the product's configuration")]
+    let file = env::var("POLICY_CASES_FILE").ok();
+    let cases = cases_wanted();
     let mut file = file.map(|file| std::io::BufWriter::new(File::create(file).unwrap()));
     let mut seen = std::collections::HashMap::new();
     for seed in 0..cases {

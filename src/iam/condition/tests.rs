@@ -31,7 +31,9 @@ fn holds(operator: &str, key: &str, values: &str, said: Said<'_>) -> Option<bool
         .map(|all| all.iter().all(|held| *held))
 }
 
-/// (operator, key, the policy's values, a value that fits, one that does not)
+/// (operator, key, the policy's values, a value that fits, one that does not), from the sections `#Conditions_String`,
+/// `#Conditions_Numeric`, `#Conditions_Date`, `#Conditions_Boolean`, `#Conditions_BinaryEquals`, `#Conditions_IPAddress` and
+/// `#Conditions_ARN` of <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>.
 const OPERATORS: &[(&str, &str, &str, &str, &str)] = &[
     ("StringEquals", "aws:UserAgent", r#"["a","B"]"#, "B", "b"),
     ("StringEqualsIgnoreCase", "aws:UserAgent", r#"["a","B"]"#, "b", "c"),
@@ -97,6 +99,7 @@ fn negated(operator: &str) -> Option<String> {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
 #[test]
 fn a_plain_operator_wants_the_key_and_one_value_that_fits() {
     for (operator, key, values, fits, other) in OPERATORS.iter().copied() {
@@ -109,6 +112,7 @@ fn a_plain_operator_wants_the_key_and_one_value_that_fits() {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-logic-multiple-context-keys-or-values.html>
 #[test]
 fn a_negated_operator_holds_without_the_key_and_when_no_value_fits() {
     for (operator, key, values, fits, other) in OPERATORS.iter().copied() {
@@ -121,6 +125,7 @@ fn a_negated_operator_holds_without_the_key_and_when_no_value_fits() {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_IfExists>
 #[test]
 fn if_exists_holds_without_the_key_and_changes_nothing_else() {
     for (operator, key, values, fits, other) in OPERATORS.iter().copied() {
@@ -130,10 +135,13 @@ fn if_exists_holds_without_the_key_and_changes_nothing_else() {
             assert_eq!(holds(Said::Missing), Some(true), "{operator}");
             assert_eq!(holds(Said::One(fits)), Some(fitting), "{operator}");
             assert_eq!(holds(Said::One(other)), Some(!fitting), "{operator}");
+            assert_eq!(holds(Said::Many(&[other, fits])), Some(fitting), "{operator}");
+            assert_eq!(holds(Said::Many(&[other, other])), Some(!fitting), "{operator}");
         }
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html#reference_policies_condition-multi-valued-context-keys>
 #[test]
 fn for_all_values_wants_every_value_to_satisfy_and_none_is_every() {
     for (operator, key, values, fits, other) in OPERATORS.iter().copied() {
@@ -153,22 +161,27 @@ fn for_all_values_wants_every_value_to_satisfy_and_none_is_every() {
     }
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html#reference_policies_condition-multi-valued-context-keys>
 #[test]
 fn for_any_value_wants_one_value_that_satisfies_and_none_is_not_one() {
     for (operator, key, values, fits, other) in OPERATORS.iter().copied() {
         for (name, fitting) in [(Some(operator.to_owned()), true), (negated(operator), false)] {
             let Some(name) = name else { continue };
-            let holds = |said: Said<'_>| holds(&format!("ForAnyValue:{name}"), key, values, said);
-            assert_eq!(holds(Said::Missing), Some(false), "{name}");
-            assert_eq!(holds(Said::Many(&[])), Some(false), "{name}");
-            assert_eq!(holds(Said::Many(&[fits, other])), Some(true), "{name}");
-            assert_eq!(holds(Said::Many(&[fits])), Some(fitting), "{name}");
-            assert_eq!(holds(Said::Many(&[other])), Some(!fitting), "{name}");
+            let any = |said: Said<'_>| holds(&format!("ForAnyValue:{name}"), key, values, said);
+            assert_eq!(any(Said::Missing), Some(false), "{name}");
+            assert_eq!(any(Said::Many(&[])), Some(false), "{name}");
+            assert_eq!(any(Said::One("")), Some(false), "{name}: an empty value is a null data set");
+            assert_eq!(any(Said::Many(&[fits, other])), Some(true), "{name}");
+            assert_eq!(any(Said::Many(&[fits])), Some(fitting), "{name}");
+            assert_eq!(any(Said::Many(&[other])), Some(!fitting), "{name}");
+            let if_exists = format!("ForAnyValue:{name}IfExists");
+            assert_eq!(holds(&if_exists, key, values, Said::Missing), Some(true), "{if_exists}");
+            assert_eq!(holds(&if_exists, key, values, Said::Many(&[fits])), Some(fitting), "{if_exists}");
         }
     }
-    assert_eq!(holds("ForAnyValue:StringEqualsIfExists", "aws:TagKeys", r#""a""#, Said::Missing), Some(true));
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html#Conditions_Null>
 #[test]
 fn null_asks_whether_the_key_is_there() {
     for (value, said, expected) in [
@@ -200,6 +213,7 @@ fn a_value_of_the_wrong_type_fits_nothing() {
     assert_eq!(holds("NumericNotEquals", "s3:max-keys", r#""10""#, Said::One("many")), Some(true));
 }
 
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html>
 #[test]
 fn variables_stand_for_the_requests_own_values() {
     let like = |values: &str, said| holds("StringLike", "s3:prefix", values, Said::One(said));

@@ -49,6 +49,7 @@ impl Call {
             .filter(|pair| **pair != ("delimiter", ""))
             .map(|(name, value)| {
                 let name = spec.parameter(name).ok_or_else(|| misplaced(spec, name))?;
+                check_number(name, value)?;
                 Ok((Cow::Borrowed(name), (*value).to_owned()))
             })
             .collect::<Result<Query, S3Error>>()?;
@@ -106,6 +107,16 @@ fn refuse_repeated(parameters: &mut [(&str, &str)]) -> Result<(), S3Error> {
         }
     }
     Ok(())
+}
+
+/// How many are asked for is written in digits: some storages read `+1000` as a number, which a condition does not.
+fn check_number(name: &'static str, value: &str) -> Result<(), S3Error> {
+    let is_number = || value.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<i32>().is_ok();
+    if !name.starts_with("max-") || value.is_empty() || is_number() {
+        return Ok(());
+    }
+    let message = format!("Provided {name} not an integer or within integer range");
+    Err(S3Error::new(ErrorCode::InvalidArgument, message).with("ArgumentName", name))
 }
 
 /// The operation with the most selectors that the request satisfies; two that are as good contradict each other.
