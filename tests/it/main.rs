@@ -9,6 +9,7 @@
 )]
 
 mod bodies;
+mod certificates;
 mod decisions;
 mod forms;
 mod header_signatures;

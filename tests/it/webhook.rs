@@ -7,7 +7,7 @@ use daypass::identity::{
     webhook::{Error, Settings, Webhook},
 };
 
-use crate::support::{Answer, Backend, NOW, Recorded};
+use crate::support::{Answer, Backend, Gateway, NOW, Recorded, Reply, allow, call, keys_of, raw};
 
 const TOKEN: &str = "canary-token-93";
 
@@ -257,4 +257,60 @@ async fn the_check_takes_any_answer_and_says_what_is_wrong() {
     let plain = Backend::start().await;
     let no_tls = at(&format!("https://{}/", plain.address())).check().await.unwrap_err();
     assert!(no_tls.contains("cannot be reached"), "{no_tls}");
+}
+
+/// A gateway whose `[webhook]` gives the policy `reports` without a role, and the role `backup` to the team `red`.
+async fn gateway_asking(fake: &Backend) -> Gateway {
+    Gateway::builder()
+        .policy("reports", &allow("s3:GetObject", "arn:aws:s3:::reports/*"))
+        .role("backup", &allow("s3:GetObject", "arn:aws:s3:::logs/*"))
+        .toml("[[role.trust]]\nwebhook = true\nclaims = { team = \"red\" }\n")
+        .toml(&format!(
+            "[webhook]\nurl = \"http://{}/auth\"\nallow_http = true\npolicies = [\"reports\"]\n",
+            fake.address()
+        ))
+        .start()
+        .await
+}
+
+async fn assume(gateway: &Gateway, more: &str) -> Reply {
+    // As minio-go sends it: in the query, with no body.
+    let target = format!("/?Action=AssumeRoleWithCustomToken&Version=2011-06-15&Token={TOKEN}{more}");
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
+    raw(gateway.address(), head.as_bytes()).await
+}
+
+#[tokio::test]
+async fn a_custom_token_gives_keys_that_end_when_the_webhook_says() {
+    let fake = Backend::start().await;
+    fake.answers(|_| Answer::new(200, ADA));
+    let gateway = gateway_asking(&fake).await;
+    let reply = assume(&gateway, "&RoleArn=&DurationSeconds=43200").await;
+    reply.is_ok();
+    assert_eq!(reply.element("Expiration").unwrap(), "2026-11-23T13:00:00Z");
+    gateway.send(&keys_of(&reply), call("GET", "/reports/a")).await.is_ok();
+    gateway.send(&keys_of(&reply), call("GET", "/logs/a")).await.is_error(403, "AccessDenied");
+    let role = "&RoleArn=arn:aws:iam::000000000000:role/backup";
+    gateway.send(&keys_of(&assume(&gateway, role).await), call("GET", "/logs/a")).await.is_ok();
+    fake.answers(|_| Answer::new(200, r#"{"user":"bob","maxValiditySeconds":900,"claims":{"team":"blue"}}"#));
+    assume(&gateway, role).await.is_error(403, "AccessDenied");
+}
+
+#[tokio::test]
+async fn a_client_hears_nothing_of_what_the_webhook_said() {
+    let fake = Backend::start().await;
+    let gateway = gateway_asking(&fake).await;
+    for (status, body, answer, code) in [
+        (403, r#"{"reason":"inner words"}"#, 403, "AccessDenied"),
+        (500, "inner words", 400, "IDPCommunicationError"),
+        (200, r#"{"user":"inner words"}"#, 400, "IDPCommunicationError"),
+    ] {
+        fake.answers(move |_| Answer::new(status, body));
+        let reply = assume(&gateway, "").await;
+        reply.is_error(answer, code);
+        assert!(!reply.text().contains("inner words"), "{}", reply.text());
+    }
+    gateway.backend().saw_nothing();
 }
