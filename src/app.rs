@@ -18,7 +18,6 @@ use crate::{
     config::{self, Config},
     credentials::SessionStore,
     gateway::{self, Gateway, ReplyBody, admin},
-    identity::{self, certificate::Certificates, ldap::Ldap, oidc, webhook::Webhook},
     s3::PublicHosts,
     server::{self, Drained, Peer},
     sts,
@@ -50,7 +49,7 @@ impl Running {
 pub fn check(config: &Config) -> anyhow::Result<()> {
     server_settings(config)?;
     backend(config)?;
-    ways(&config.ways)?;
+    config.ways.open()?;
     Ok(())
 }
 
@@ -176,7 +175,7 @@ fn backend(config: &Config) -> anyhow::Result<Backend> {
 }
 
 fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shared> {
-    let ways = Arc::new(ways(&config.ways)?);
+    let ways = Arc::new(config.ways.open()?);
     let principals = Arc::new(config.principals);
     let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
     let sessions = Arc::new(sessions.with_directory(ways.ldap.clone()));
@@ -197,21 +196,6 @@ fn shared(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<gateway::Shar
     };
     let sts = sts::Service::new(config.sts, sessions.clone(), ways);
     gateway::Shared::new(settings, sessions, sts, clock).context("the system gives no random numbers")
-}
-
-/// The ways to prove somebody. Nothing is contacted.
-pub fn ways(settings: &config::Ways) -> anyhow::Result<identity::Ways> {
-    Ok(identity::Ways {
-        oidc: oidc::Providers::new(settings.oidc.clone())?,
-        ldap: settings.ldap.clone().map(Ldap::new).transpose().context("ldap")?.map(Arc::new),
-        certificate: settings
-            .certificate
-            .clone()
-            .map(Certificates::new)
-            .transpose()
-            .context("certificate")?,
-        webhook: settings.webhook.clone().map(Webhook::new).transpose().context("webhook")?,
-    })
 }
 
 fn backend_settings(config: &config::Backend) -> backend::Settings {

@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod iam;
 pub mod identity;
 pub mod lint;
+pub mod online;
 pub mod s3;
 pub mod secret;
 pub mod server;

@@ -5,6 +5,7 @@ use std::{collections::HashSet, fmt};
 use crate::{
     config::Config,
     iam::{Action, Effect, Policy, Statement},
+    identity::{IdentityRule, Way, ldap::Transport},
     s3::operation::{self, Level},
 };
 
@@ -33,8 +34,12 @@ pub fn hints(config: &Config) -> Vec<Hint> {
         .users()
         .flat_map(|user| &user.policies)
         .chain(directory.roles().flat_map(|role| &role.policies))
+        .chain(principals.of_identities().names())
         .map(String::as_str)
         .collect();
+    // Which policies a claim or a common name may name is not known here.
+    let named_by_others = config.ways.oidc.iter().any(|provider| provider.policy_claim.is_some())
+        || config.ways.certificate.as_ref().is_some_and(|certificate| certificate.policy_from_cn);
     for (name, policy) in named {
         for (index, statement) in policy.statements().iter().enumerate() {
             let place = statement
@@ -43,7 +48,7 @@ pub fn hints(config: &Config) -> Vec<Hint> {
             let about = format!("policy `{name}`, {place}");
             hints.extend(of_statement(statement).into_iter().map(|what| Hint { about: about.clone(), what }));
         }
-        if !used.contains(name) {
+        if !used.contains(name) && !named_by_others {
             let what = "no user and no role has it; a session can still name it in PolicyArns".to_owned();
             hints.push(Hint { about: format!("policy `{name}`"), what });
         }
@@ -56,6 +61,61 @@ pub fn hints(config: &Config) -> Vec<Hint> {
             let what =
                 "nobody can assume it: list it in a user's roles, or give it a [[role.trust]]".to_owned();
             hints.push(Hint { about: format!("role `{}`", role.name), what });
+        }
+        for rule in role.trust.iter().filter_map(|rule| rule.identity.as_ref()) {
+            let about = || format!("role `{}`", role.name);
+            hints.extend(of_trust(rule).map(|what| Hint { about: about(), what }));
+        }
+    }
+    hints.extend(of_ways(config));
+    hints
+}
+
+/// A trust rule that lets in more than its author may have thought.
+fn of_trust(rule: &IdentityRule) -> Option<String> {
+    let everybody = rule.claims.is_empty() && rule.ldap_group.is_none() && rule.ldap_user.is_none();
+    let everything =
+        rule.claims.iter().any(|claim| claim.any_of.iter().any(|wanted| wanted.to_string() == "*"));
+    let whom = match &rule.way {
+        Way::Oidc(name) => format!("everybody to whom `{name}` gives a token for one of its client_ids"),
+        Way::Ldap => "everybody in the directory".to_owned(),
+        Way::Certificate => "every certificate of listen.tls.client_ca_file".to_owned(),
+        Way::Webhook => "everybody whom the webhook proves".to_owned(),
+    };
+    if everybody {
+        return Some(format!("a trust rule lets in {whom}: name claims if that is not meant"));
+    }
+    everything.then(|| "a trust rule asks for a claim of `*`, which asks only whether it is there".to_owned())
+}
+
+fn of_ways(config: &Config) -> Vec<Hint> {
+    let hint = |about: String, what: &str| Hint { about, what: what.to_owned() };
+    let mut hints = Vec::new();
+    for provider in &config.ways.oidc {
+        let about = || format!("oidc.{}", provider.name);
+        if provider.http.allow_http {
+            hints.push(hint(
+                about(),
+                "allow_http: whoever can change what the provider answers can make tokens",
+            ));
+        }
+        let mut roles = config.principals.directory.roles().flat_map(|role| &role.trust);
+        let way = Way::Oidc(provider.name.clone());
+        let trusted = roles.any(|rule| rule.identity.as_ref().is_some_and(|rule| rule.way == way));
+        if !trusted && provider.policy_claim.is_none() {
+            let what =
+                "no role trusts it and there is no policy_claim: nobody can get anything by its tokens";
+            hints.push(hint(about(), what));
+        }
+    }
+    if config.ways.ldap.as_ref().is_some_and(|ldap| ldap.transport == Transport::Plaintext) {
+        hints.push(hint("ldap".to_owned(), "allow_plaintext: passwords cross the network in the clear"));
+    }
+    if !config.ways.oidc.is_empty() || config.ways.ldap.is_some() || config.ways.webhook.is_some() {
+        let by_itself = config.listen.tls.is_some() || config.listen.address.ip().is_loopback();
+        if !by_itself && config.listen.trusted_proxies.is_empty() {
+            let what = "tokens and passwords come in without TLS: give listen.tls, or put a proxy before it";
+            hints.push(hint("listen".to_owned(), what));
         }
     }
     hints
@@ -258,6 +318,57 @@ roles = ["reader"]
         assert_eq!(shown.len(), 2, "{shown:?}");
         assert!(shown[0].starts_with("policy `unused`: no user and no role has it"), "{shown:?}");
         assert!(shown[1].starts_with("role `orphan`: nobody can assume it"), "{shown:?}");
+    }
+
+    #[test]
+    fn trust_that_lets_everybody_in_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("daypass.toml");
+        let toml = r#"
+[backend]
+endpoint = "http://127.0.0.1:1"
+access_key_id = "ROOTROOTROOTROOT0001"
+secret_access_key = "root-secret-root-secret"
+[sts]
+sealing_keys = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+[listen]
+address = "0.0.0.0:9000"
+[[policy]]
+name = "read"
+document = '{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}}'
+[[role]]
+name = "reader"
+policies = ["read"]
+[[role.trust]]
+oidc = "idp"
+[[role.trust]]
+oidc = "idp"
+claims = { groups = ["a", "*"] }
+[[role.trust]]
+oidc = "idp"
+claims = { groups = "a*" }
+[[oidc]]
+name = "idp"
+issuer = "http://id.example.org"
+allow_http = true
+client_ids = ["daypass"]
+[[oidc]]
+name = "idle"
+issuer = "https://idle.example.org"
+client_ids = ["daypass"]
+"#;
+        std::fs::write(&file, toml).unwrap();
+        let config = crate::config::load(&file, &|_| None).unwrap();
+        let shown: Vec<String> = hints(&config).iter().map(ToString::to_string).collect();
+        let says = [
+            "role `reader`: a trust rule lets in everybody to whom `idp` gives a token",
+            "role `reader`: a trust rule asks for a claim of `*`",
+            "oidc.idp: allow_http",
+            "oidc.idle: no role trusts it",
+            "listen: tokens and passwords come in without TLS",
+        ];
+        assert_eq!(shown.len(), says.len(), "{shown:#?}");
+        assert!(shown.iter().zip(says).all(|(hint, says)| hint.starts_with(says)), "{shown:#?}");
     }
 
     #[test]

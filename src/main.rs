@@ -11,9 +11,13 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use daypass::{
     app,
-    clock::SystemClock,
+    clock::{Clock as _, SystemClock},
     config::{self, Config},
-    credentials, explain, lint, telemetry,
+    credentials,
+    explain::{self, Who},
+    lint,
+    online::{self, Finding},
+    telemetry,
 };
 
 /// Many small allocations a request: this one costs less CPU than the system's.
@@ -40,12 +44,22 @@ enum Command {
     /// Check a configuration file whole and print every problem with its place and its mend.
     ///
     /// Exits with 0 when the gateway would start with it, with 1 otherwise. Hints name what is allowed and likely a mistake:
-    /// actions that do not exist, resources that can never match, roles that nobody can assume. Nothing is contacted.
-    Check(ConfigFile),
-    /// Say whether a request would be allowed, and why.
+    /// actions that do not exist, resources that can never match, roles that nobody can assume. Nothing is contacted without
+    /// `--online`.
+    Check {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Ask each OpenID provider, the directory and the webhook once, and say what is wrong.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Say whether a request would be allowed, and why; or who the bearer of a token or a user of the directory is here.
     ///
-    /// Prints the decision, the statement that made it, and for every statement how far it went. Exits with 0 when it would be
-    /// allowed, with 3 when it would be denied.
+    /// With a role or a user: prints the decision, the statement that made it, and for every statement how far it went. Exits with 0
+    /// when it would be allowed, with 3 when it would be denied.
+    ///
+    /// With `--token` or `--ldap-user`: asks the provider or the directory, prints claims or groups, and for each role whether it is
+    /// granted or which condition of its trust fails. Exits with 0 when something is granted, with 3 when nothing is.
     Explain(Box<Explain>),
     /// Make key material from the system's random source.
     ///
@@ -74,21 +88,32 @@ struct ConfigFile {
 }
 
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("who").required(true))]
 struct Explain {
     #[command(flatten)]
     file: ConfigFile,
     /// Ask for a session of this role.
-    #[arg(long, value_name = "NAME", conflicts_with = "user", required_unless_present = "user")]
+    #[arg(long, value_name = "NAME", group = "who")]
     role: Option<String>,
     /// Ask for a user without a role.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", group = "who")]
     user: Option<String>,
+    /// Ask about the bearer of the token in this file; - is standard input.
+    #[arg(long, value_name = "FILE", group = "who")]
+    token: Option<PathBuf>,
+    /// The provider to ask about a token that is no JWT, when several are asked about such ones.
+    #[arg(long, value_name = "NAME", requires = "token")]
+    provider: Option<String>,
+    /// Ask about a user of the directory.
+    #[arg(long, value_name = "NAME", group = "who")]
+    ldap_user: Option<String>,
     /// As IAM names it: s3:GetObject.
-    #[arg(long)]
-    action: String,
+    #[arg(long, required_unless_present_any = ["token", "ldap_user"], conflicts_with_all = ["token", "ldap_user"])]
+    action: Option<String>,
     /// An ARN: `arn:aws:s3:::bucket/key`, or `arn:aws:s3:::bucket` for an action on a bucket.
-    #[arg(long, value_name = "ARN")]
-    resource: String,
+    #[arg(long, value_name = "ARN", required_unless_present_any = ["token", "ldap_user"], conflicts_with_all = ["token", "ldap_user"])]
+    resource: Option<String>,
     /// What the request says of itself, as aws:SourceIp=203.0.113.9; may be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     context: Vec<String>,
@@ -102,6 +127,7 @@ fn main() -> ExitCode {
     // Two TLS stacks in one build would make rustls refuse to choose at the first connection; choosing here cannot fail
     // before anything else has chosen.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     match run(arguments.command) {
         Ok(code) => code,
         Err(failure) => {
@@ -118,29 +144,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let _lines = telemetry::log::install(config.log.format, config.log.level);
             app::serve(config, Arc::new(SystemClock))?;
         }
-        Command::Check(file) => {
-            let Some(config) = load(&file) else { return Ok(ExitCode::FAILURE) };
-            app::check(&config)?;
-            let hints = lint::hints(&config);
-            for hint in &hints {
-                println!("hint: {hint}");
-            }
-            println!("{}: no problems, {} hints", file.config.display(), hints.len());
-        }
-        Command::Explain(asked) => {
-            let Some(config) = load(&asked.file) else { return Ok(ExitCode::FAILURE) };
-            let session_policy = match &asked.session_policy {
-                None => None,
-                Some(file) => {
-                    Some(std::fs::read_to_string(file).with_context(|| file.display().to_string())?)
-                }
-            };
-            let Explain { role, user, action, resource, context, .. } = *asked;
-            let question = explain::Question { role, user, action, resource, context, session_policy };
-            let answer = explain::explain(&config, &question).map_err(anyhow::Error::msg)?;
-            print!("{}", answer.text);
-            return Ok(if answer.allowed { ExitCode::SUCCESS } else { ExitCode::from(3) });
-        }
+        Command::Check { file, online } => return check(&file, online),
+        Command::Explain(asked) => return explain(*asked),
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {
             let (access_key_id, secret) = credentials::generate_user_keys()?;
@@ -153,6 +158,56 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &ConfigFile, online: bool) -> anyhow::Result<ExitCode> {
+    let Some(config) = load(file) else { return Ok(ExitCode::FAILURE) };
+    app::check(&config)?;
+    let hints = lint::hints(&config);
+    for hint in &hints {
+        println!("hint: {hint}");
+    }
+    println!("{}: no problems, {} hints", file.config.display(), hints.len());
+    if !online {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ways = config.ways.open()?;
+    let findings = runtime()?.block_on(online::check(&ways, SystemClock.now()));
+    for Finding { about, result } in &findings {
+        match result {
+            Ok(good) => println!("{about}: {good}"),
+            Err(wrong) => println!("{about}: problem: {wrong}"),
+        }
+    }
+    let good = findings.iter().all(|finding| finding.result.is_ok());
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
+    let Some(config) = load(&asked.file) else { return Ok(ExitCode::FAILURE) };
+    let read = |file: &PathBuf| std::fs::read_to_string(file).with_context(|| file.display().to_string());
+    let who = match (&asked.token, asked.ldap_user) {
+        (Some(file), _) if file.as_os_str() == "-" => {
+            let token = std::io::read_to_string(std::io::stdin()).context("standard input")?;
+            Some(Who::Token { token, provider: asked.provider })
+        }
+        (Some(file), _) => Some(Who::Token { token: read(file)?, provider: asked.provider }),
+        (None, name) => name.map(Who::LdapUser),
+    };
+    let (text, good) = if let Some(who) = who {
+        let ways = config.ways.open()?;
+        let answer = runtime()?.block_on(explain::explain_identity(&config, &ways, &who, SystemClock.now()));
+        (answer.text, answer.granted)
+    } else {
+        let session_policy = asked.session_policy.as_ref().map(read).transpose()?;
+        let (action, resource) = (asked.action.unwrap_or_default(), asked.resource.unwrap_or_default());
+        let (role, user, context) = (asked.role, asked.user, asked.context);
+        let question = explain::Question { role, user, action, resource, context, session_policy };
+        let answer = explain::explain(&config, &question).map_err(anyhow::Error::msg)?;
+        (answer.text, answer.allowed)
+    };
+    print!("{text}");
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
 fn load(file: &ConfigFile) -> Option<Config> {

@@ -21,7 +21,7 @@ use self::{problems::Gathered, reader::Document, sources::Sources};
 pub use self::{
     problems::{Problem, Problems},
     values::Endpoint,
-    ways::Ways,
+    ways::{WayError, Ways},
 };
 use crate::{
     credentials::{Keyring, Principals},

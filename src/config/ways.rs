@@ -1,6 +1,6 @@
 //! The ways to prove somebody: `[[oidc]]`, `[ldap]`, `[certificate]`, `[webhook]`.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use http::Uri;
 use secrecy::SecretString;
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     credentials::IdentityPolicies,
     identity::{
-        HttpSettings, certificate,
+        self, HttpSettings, certificate,
         ldap::{self, Dn, Transport},
         oidc::{self, Algorithm},
         webhook,
@@ -29,6 +29,28 @@ pub struct Ways {
     pub ldap: Option<ldap::Settings>,
     pub certificate: Option<certificate::Settings>,
     pub webhook: Option<webhook::Settings>,
+}
+
+/// Why a way cannot be opened although its settings can be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WayError(String);
+
+impl Ways {
+    /// Makes them usable. Nothing is contacted.
+    pub fn open(&self) -> Result<identity::Ways, WayError> {
+        let wrong = |way: &str, cause: &dyn std::fmt::Display| WayError(format!("{way}: {cause}"));
+        let ldap =
+            self.ldap.clone().map(ldap::Ldap::new).transpose().map_err(|cause| wrong("ldap", &cause))?;
+        let certificate = self.certificate.clone().map(certificate::Certificates::new).transpose();
+        let webhook = self.webhook.clone().map(webhook::Webhook::new).transpose();
+        Ok(identity::Ways {
+            oidc: oidc::Providers::new(self.oidc.clone()).map_err(|cause| WayError(cause.to_string()))?,
+            ldap: ldap.map(Arc::new),
+            certificate: certificate.map_err(|cause| wrong("certificate", &cause))?,
+            webhook: webhook.map_err(|cause| wrong("webhook", &cause))?,
+        })
+    }
 }
 
 /// What the rest of the file needs to know of the ways, wrong ones included: one problem is enough.

@@ -49,6 +49,10 @@ impl Principals {
         principals
     }
 
+    pub fn of_identities(&self) -> &IdentityPolicies {
+        &self.of_identities
+    }
+
     /// With what identities have without a role.
     #[must_use]
     pub fn with_identity_policies(mut self, of_identities: IdentityPolicies) -> Self {
@@ -187,6 +191,11 @@ pub struct IdentityPolicies {
 }
 
 impl IdentityPolicies {
+    /// Every policy that is named.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.ldap.iter().flat_map(|(_, names)| names).chain(&self.webhook)
+    }
+
     fn of_directory(&self, identity: &Identity) -> Vec<String> {
         let is_of = |dn: &String| *dn == identity.subject || identity.groups.contains(dn);
         self.ldap.iter().filter(|(dn, _)| is_of(dn)).flat_map(|(_, names)| names.iter().cloned()).collect()

@@ -25,6 +25,8 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 
+use crate::clock::Timestamp;
+
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 512 * 1024;
 
@@ -79,6 +81,8 @@ impl fmt::Debug for HttpClient {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
+    /// What the other end's clock says.
+    pub(super) date: Option<Timestamp>,
 }
 
 impl HttpClient {
@@ -109,9 +113,11 @@ impl HttpClient {
                 .await
                 .map_err(|cause| ClientError::Unreachable(chain(&cause)))?;
             let status = reply.status();
+            let date = reply.headers().get(http::header::DATE).and_then(|date| date.to_str().ok());
+            let date = date.and_then(Timestamp::parse_http_date);
             let body = Limited::new(reply.into_body(), MAX_ANSWER);
             let body = body.collect().await.map_err(|_| ClientError::BadBody)?.to_bytes();
-            Ok(Answer { status, body })
+            Ok(Answer { status, body, date })
         };
         let timeout = self.settings.timeout;
         tokio::time::timeout(timeout, exchange).await.map_err(|_| ClientError::Timeout(timeout))?

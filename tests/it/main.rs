@@ -17,6 +17,7 @@ mod http2;
 mod isolation;
 mod limits;
 mod names;
+mod operators;
 mod policies;
 mod presigned_urls;
 mod roles;

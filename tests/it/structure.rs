@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["sts", "backend", "server"],
     &["gateway"],
     &["config"],
-    &["app", "explain", "lint"],
+    &["app", "explain", "lint", "online"],
     &["demo"],
     &["main"],
 ];

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
-    Algorithm, Error, Provider, Settings,
+    Algorithm, Error, LEEWAY, Provider, Settings,
     keys::{self, Key},
     refused,
 };
@@ -47,6 +47,8 @@ pub(super) struct Known {
     keys: Vec<Key>,
     pub(super) endpoints: Endpoints,
     fetched_at: Timestamp,
+    /// What the provider's clock said then.
+    date: Option<Timestamp>,
 }
 
 /// What the discovery document names beside the keys.
@@ -148,8 +150,8 @@ impl KeySource {
         }
         self.last_try.store(now.unix(), Ordering::Release);
         match self.fetch(settings).await {
-            Ok((keys, endpoints)) => {
-                let known = Arc::new(Known { keys, endpoints, fetched_at: now });
+            Ok(known) => {
+                let known = Arc::new(Known { fetched_at: now, ..known });
                 self.known.store(Some(known.clone()));
                 tracing::debug!(
                     provider = settings.name,
@@ -165,7 +167,7 @@ impl KeySource {
         }
     }
 
-    async fn fetch(&self, settings: &Settings) -> Result<(Vec<Key>, Endpoints), FetchError> {
+    async fn fetch(&self, settings: &Settings) -> Result<Known, FetchError> {
         let (jwks_url, endpoints) = match &settings.jwks_url {
             // Without discovery, unless something else than the keys is wanted of it.
             Some(url) if !settings.wants_endpoints() => (url.clone(), Endpoints::default()),
@@ -182,9 +184,9 @@ impl KeySource {
                 Some(read.map_err(|cause| FetchError::BearerToken(file.display().to_string(), cause))?)
             }
         };
-        let text = self.get(jwks_url, bearer.as_deref().map(str::trim)).await?;
+        let (text, date) = self.get(jwks_url, bearer.as_deref().map(str::trim)).await?;
         let keys = keys::read_set(&text).filter(|keys| !keys.is_empty()).ok_or(FetchError::NoKeys(shown))?;
-        Ok((keys, endpoints))
+        Ok(Known { keys, endpoints, fetched_at: Timestamp::from_unix(0), date })
     }
 
     /// OpenID Connect Discovery 1.0, 4: the document's issuer must be the one that was asked.
@@ -192,7 +194,7 @@ impl KeySource {
         let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
         let no_discovery = || FetchError::NoDiscovery(url.clone());
         let uri: Uri = url.parse().map_err(|_| no_discovery())?;
-        let text = self.get(uri, None).await?;
+        let (text, _) = self.get(uri, None).await?;
         let document = read_json(&text).ok_or_else(no_discovery)?;
         let found = document.get("issuer").and_then(Value::as_str).ok_or_else(no_discovery)?;
         if found != settings.issuer {
@@ -210,7 +212,7 @@ impl KeySource {
         Ok((endpoint("jwks_uri").ok_or_else(no_discovery)?, endpoints))
     }
 
-    async fn get(&self, uri: Uri, bearer: Option<&str>) -> Result<String, FetchError> {
+    async fn get(&self, uri: Uri, bearer: Option<&str>) -> Result<(String, Option<Timestamp>), FetchError> {
         let shown = uri.to_string();
         let failed = |cause| FetchError::Http(shown.clone(), cause);
         let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
@@ -223,7 +225,8 @@ impl KeySource {
         if answer.status != http::StatusCode::OK {
             return Err(failed(ClientError::Status(answer.status)));
         }
-        String::from_utf8(answer.body.to_vec()).map_err(|_| failed(ClientError::BadBody))
+        let text = String::from_utf8(answer.body.to_vec()).map_err(|_| failed(ClientError::BadBody))?;
+        Ok((text, answer.date))
     }
 
     /// Whether the provider can be used, in words for operators.
@@ -238,7 +241,14 @@ impl KeySource {
         if settings.userinfo && known.endpoints.userinfo.is_none() {
             return Err("it names no userinfo endpoint".to_owned());
         }
-        Ok(format!("{} keys", known.keys.len()))
+        if let Some(date) = known.date.filter(|date| date.distance(now) > LEEWAY) {
+            return Err(format!(
+                "its clock says {} and ours {}: tokens of one look wrong to the other",
+                date.rfc3339(),
+                now.rfc3339()
+            ));
+        }
+        Ok(format!("it answers; usable keys: {}", known.keys.len()))
     }
 }
 

@@ -1,6 +1,10 @@
 //! `daypass explain`: why a request would be decided as it would be.
 
+mod identity;
+
 use std::{fmt::Write as _, sync::Arc};
+
+pub use self::identity::{Answer, Who, explain_identity};
 
 use crate::{
     config::Config,

@@ -1,0 +1,34 @@
+//! `daypass check --online`: whether the providers, the directory and the webhook can be used, in words for operators.
+
+use crate::{clock::Timestamp, identity::Ways};
+
+/// One neighbour and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// As the configuration names it: `oidc.keycloak`.
+    pub about: String,
+    /// What is good, or what is wrong.
+    pub result: Result<String, String>,
+}
+
+/// Asks every neighbour of the configuration once.
+pub async fn check(ways: &Ways, now: Timestamp) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = ways
+        .oidc
+        .check(now)
+        .await
+        .into_iter()
+        .map(|(name, result)| Finding { about: format!("oidc.{name}"), result })
+        .collect();
+    if let Some(directory) = &ways.ldap {
+        let problems = directory.check().await;
+        let good = "people and groups can be searched".to_owned();
+        let result = if problems.is_empty() { Ok(good) } else { Err(problems.join("; ")) };
+        findings.push(Finding { about: "ldap".to_owned(), result });
+    }
+    if let Some(webhook) = &ways.webhook {
+        let result = webhook.check().await.map(|()| "it answers".to_owned());
+        findings.push(Finding { about: "webhook".to_owned(), result });
+    }
+    findings
+}
