@@ -1,6 +1,7 @@
 //! A directory: LDAP or Active Directory.
 
 mod dn;
+mod name;
 
 use std::{net::IpAddr, time::Duration};
 
