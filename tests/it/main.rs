@@ -15,6 +15,7 @@ mod forms;
 mod header_signatures;
 mod http2;
 mod isolation;
+mod ldap;
 mod limits;
 mod names;
 mod operators;

@@ -1,11 +1,40 @@
 //! A directory: LDAP or Active Directory.
+//!
+//! A login is two questions on connections that are open already: the service account looks for the user, then the password is
+//! tried on a connection of another pool. Where groups have to be searched, that comes third.
 
+mod breaker;
+mod check;
+mod connection;
+mod directory;
 mod dn;
+mod filter;
+mod groups;
+mod name;
+mod pace;
+mod pool;
+mod recheck;
+mod throttle;
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
 
 pub use self::dn::{Dn, DnError};
-use super::Proof;
+use self::{
+    connection::{Bound, Entry, Failure, code},
+    directory::{Directory, Who, random},
+    name::LoginName,
+    pace::Pace,
+    recheck::{Recheck, Session},
+    throttle::{Throttle, Throttled, Try},
+};
+use super::{Proof, Way};
 use crate::clock::Timestamp;
 
 /// How the connection is protected.
@@ -13,7 +42,7 @@ use crate::clock::Timestamp;
 pub enum Transport {
     /// `ldaps://`
     Tls,
-    /// `ldap://`, then StartTLS before anything else.
+    /// `ldap://`, then `StartTLS` before anything else.
     StartTls,
     /// Only where the configuration says `allow_plaintext`.
     Plaintext,
@@ -70,44 +99,144 @@ pub enum Error {
 #[error("{0}")]
 pub struct SettingsError(pub String);
 
+impl Error {
+    fn refused(cause: impl Into<String>) -> Self {
+        Self::Refused { cause: cause.into() }
+    }
+}
+
+impl From<Throttled> for Error {
+    fn from(throttled: Throttled) -> Self {
+        Self::Throttled { retry_after: throttled.retry_after }
+    }
+}
+
 /// The directory.
 #[derive(Debug)]
 pub struct Ldap {
-    settings: Settings,
+    directory: Directory,
+    throttle: Throttle,
+    pace: Pace,
+    recheck: Recheck,
 }
 
 impl Ldap {
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(Self { settings })
+        if settings.max_failures == 0 {
+            return Err(SettingsError("max_failures of 0 would let nobody in".to_owned()));
+        }
+        Ok(Self {
+            throttle: Throttle::new(settings.max_failures, settings.failure_window),
+            pace: Pace::default(),
+            recheck: Recheck::new(settings.recheck_interval),
+            directory: Directory::new(settings)?,
+        })
     }
 
     /// Proves somebody by a password.
-    pub async fn identify(&self, username: &str, password: &str, address: IpAddr) -> Result<Proof, Error> {
-        let _ = (username, password, address, &self.settings);
-        Err(Error::Unavailable { cause: String::new() })
+    pub fn identify<'a>(
+        &'a self,
+        username: &'a str,
+        password: &'a str,
+        address: IpAddr,
+    ) -> BoxFuture<'a, Result<Proof, Error>> {
+        Box::pin(self.prove(username, password, address))
+    }
+
+    async fn prove(&self, username: &str, password: &str, address: IpAddr) -> Result<Proof, Error> {
+        // Directories take a bind without a password for one without a name, and say yes (RFC 4513, 5.1.2); some end the
+        // password at its first NUL.
+        if password.trim().is_empty() || password.starts_with('\0') {
+            return Err(Error::Missing);
+        }
+        let name = LoginName::read(username)?;
+        let mut tried = self.throttle.begin(name.as_str(), address, Instant::now())?;
+        let outcome = self.directory.ask(self.log_in(&name, password, &mut tried)).await;
+        let outcome = outcome.unwrap_or_else(|failure| Err(failure.into()));
+        match &outcome {
+            Ok(_) => tried.succeeded(),
+            Err(Error::Missing | Error::Refused { .. }) => {}
+            Err(Error::Throttled { .. } | Error::Unavailable { .. }) => tried.give_back(),
+        }
+        outcome
+    }
+
+    /// The outer error is the directory's, the inner one the user's.
+    async fn log_in(
+        &self,
+        name: &LoginName,
+        password: &str,
+        tried: &mut Try<'_>,
+    ) -> Result<Result<Proof, Error>, Failure> {
+        let user = match self.directory.who(name).await? {
+            Who::One(user) => user,
+            Who::Nobody => return self.pretend("nobody has this name").await,
+            Who::Several => return self.pretend("several users have this name").await,
+        };
+        if let Err(throttled) = tried.is_of(user.canonical.as_str()) {
+            return Ok(Err(throttled.into()));
+        }
+        let began = Instant::now();
+        let bound = self.directory.try_password(&user.dn, password).await?;
+        self.pace.took(began.elapsed());
+        if let Bound::No(rc) = bound {
+            return Ok(Err(Error::refused(format!("the directory says {}", code(rc)))));
+        }
+        // After the password: what a directory says of somebody is nothing to those who do not have it.
+        let groups = self.directory.groups(&user, name).await?;
+        Ok(Ok(self.proof(&user, name, groups)))
+    }
+
+    /// A name that is nobody's costs what a wrong password does: a bind that cannot succeed, as nobody, with nobody's password.
+    async fn pretend<T>(&self, cause: &str) -> Result<Result<T, Error>, Failure> {
+        let began = Instant::now();
+        let password = random()?;
+        self.directory.try_password(&self.directory.nobody()?, &hex::encode(password)).await?;
+        if let Some(rest) = self.pace.rest(began.elapsed(), password[0]) {
+            tokio::time::sleep(rest).await;
+        }
+        Ok(Err(Error::refused(cause)))
+    }
+
+    fn proof(&self, user: &Entry, name: &LoginName, groups: Vec<String>) -> Proof {
+        let subject = user.canonical.as_str().to_owned();
+        let mut said: Map<String, Value> = self.directory.claims(user).collect();
+        said.insert("user".to_owned(), subject.clone().into());
+        said.insert("username".to_owned(), name.as_str().into());
+        said.insert("groups".to_owned(), groups.clone().into());
+        Proof { way: Way::Ldap, subject, said, groups, policies: Vec::new(), valid_until: None }
     }
 
     /// The groups of somebody whose session is alive, asked again when `recheck_interval` has passed since it was last asked, or
-    /// since the session was made; `Ok(None)`: the directory no longer has this user (or the user no longer fits the filter).
+    /// since the session was made; `None`: the directory no longer has this user (or the user no longer fits the filter).
     /// A directory that cannot be asked changes nothing: what was known last counts; `known` is what the session says.
-    pub async fn groups_now(
-        &self,
-        dn: &str,
-        username: &str,
-        known: &[String],
+    pub fn groups_now<'a>(
+        &'a self,
+        dn: &'a str,
+        username: &'a str,
+        known: &'a [String],
         since: Timestamp,
         now: Timestamp,
-    ) -> Option<std::sync::Arc<[String]>> {
-        let _ = (dn, username, since, now);
-        Some(known.into())
+    ) -> BoxFuture<'a, Option<Arc<[String]>>> {
+        // Boxed: what is rare does not make the future of every request larger.
+        Box::pin(self.recheck.groups(&self.directory, Session { dn, username, known, since }, now))
     }
 
+    /// Finds a user and the groups, for operators: no password is asked for.
     pub async fn look_up(&self, username: &str) -> Result<Proof, Error> {
-        let _ = username;
-        Err(Error::Unavailable { cause: String::new() })
+        let name = LoginName::read(username)?;
+        let looking = self.directory.ask(async {
+            Ok(match self.directory.who(&name).await? {
+                Who::One(user) => Ok(self.proof(&user, &name, self.directory.groups(&user, &name).await?)),
+                Who::Nobody => Err(Error::refused("nobody has this name")),
+                Who::Several => Err(Error::refused("several users have this name")),
+            })
+        });
+        looking.await?
     }
 
+    /// Uses the settings and says what is wrong with them, in sentences for operators; none: all is well.
     pub async fn check(&self) -> Vec<String> {
-        Vec::new()
+        self.directory.check().await
     }
 }

@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+pub mod directory;
 mod provider;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
