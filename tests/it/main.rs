@@ -16,6 +16,7 @@ mod header_signatures;
 mod http2;
 mod isolation;
 mod ldap;
+mod ldap_sessions;
 mod limits;
 mod names;
 mod operators;
