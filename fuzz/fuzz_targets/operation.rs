@@ -44,6 +44,7 @@ fuzz_target!(|data: (u8, &str, &str, Vec<(&str, &str)>)| {
         user_id: "AIDA".to_owned(),
         username: Some("fuzz".to_owned()),
         tags: Vec::new(),
+        claims: Vec::new(),
         issued_at: None,
     };
     let now = Timestamp::from_unix(1_795_435_200);
