@@ -33,8 +33,8 @@ clients: ## real clients against real storages; the demo
 	$(PYTHON) tests/clients/policies.py
 	$(PYTHON) tests/policy/compare.py
 
-bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision costs
-	cargo bench --bench policy
+bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision and a login cost
+	cargo bench --bench policy --bench identity
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py
 

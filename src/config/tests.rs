@@ -346,3 +346,100 @@ fn the_example_has_every_key() {
         assert!(shown, "{key} is not in config/daypass.toml");
     }
 }
+
+#[test]
+fn ways_that_would_be_open_to_strangers_are_problems() {
+    let provider =
+        "[[oidc]]\nname = \"idp\"\nissuer = \"https://id.example.org\"\nclient_ids = [\"daypass\"]\n";
+    let directory = "[ldap]\nurl = \"ldaps://ldap.example.org\"\nbind_dn = \"cn=daypass,dc=example,dc=org\"\nbind_password = \"secret\"\nuser_base = \"dc=example,dc=org\"\n";
+    for good in [provider.to_owned(), directory.to_owned(), format!("{provider}{directory}")] {
+        assert!(load_text(&format!("{}{good}", valid())).is_ok(), "{good}");
+    }
+    let with = |from: &str, to: &str| format!("{provider}{directory}").replace(from, to);
+    for (wrong, says) in [
+        (with("client_ids = [\"daypass\"]\n", ""), "a token that was made for anybody else would be taken"),
+        (with("https://id", "http://id"), "not secured by TLS"),
+        (with("https://id.example.org", "id.example.org"), "is not a URL"),
+        (
+            with("client_ids", "algorithms = [\"HS256\"]\nclient_ids"),
+            "not a signature algorithm that can be used",
+        ),
+        (
+            with("client_ids", "algorithms = [\"none\"]\nclient_ids"),
+            "not a signature algorithm that can be used",
+        ),
+        (with("client_ids", "max_stale = \"1m\"\nclient_ids"), "must not be shorter than refresh_interval"),
+        (format!("{provider}{provider}"), "there is another provider `idp`"),
+        (
+            format!("{provider}{}", provider.replace("\"idp\"", "\"two\"")),
+            "another provider has the same issuer",
+        ),
+        (with("ldaps://", "ldap://"), "would carry passwords in the clear"),
+        (
+            with("ldaps://ldap.example.org\"", "ldaps://ldap.example.org\"\nstart_tls = true"),
+            "goes with ldap://",
+        ),
+        (with("user_base = \"dc=example,dc=org\"", "user_base = \"example\""), "is not a distinguished name"),
+        (
+            format!("{directory}user_filter = \"(uid=*)\"\n"),
+            "must be a filter in parentheses that holds {username}",
+        ),
+        (format!("{directory}user_filter = \"uid={{username}}\"\n"), "must be a filter in parentheses"),
+        (
+            format!("{directory}[[ldap.policy]]\ndn = \"nobody\"\npolicies = [\"read\"]\n"),
+            "is not a distinguished name",
+        ),
+        (
+            format!("{directory}[[ldap.policy]]\ndn = \"cn=a\"\npolicies = [\"rea\"]\n"),
+            "there is no policy `rea`",
+        ),
+        (format!("{directory}[[ldap.policy]]\ndn = \"cn=a\"\n"), "name at least one policy"),
+        ("[certificate]\npolicy_from_cn = true\n".to_owned(), "needs listen.tls.client_ca_file"),
+        ("[webhook]\nurl = \"http://auth.internal/\"\n".to_owned(), "not secured by TLS"),
+    ] {
+        let problems = load_text(&format!("{}{wrong}", valid())).unwrap_err().to_string();
+        assert!(problems.contains(says), "{says}: {problems}");
+    }
+}
+
+#[test]
+fn a_trust_rule_trusts_one_kind_and_only_what_is_there() {
+    let ways = "[[oidc]]\nname = \"idp\"\nissuer = \"https://id.example.org\"\nclient_ids = [\"daypass\"]\n[webhook]\nurl = \"https://auth.internal/\"\n";
+    let load = |rule: &str| {
+        let policy = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+        load_text(&format!(
+            "{}{ways}[[policy]]\nname = \"trusted\"\ndocument = '{policy}'\n[[role]]\nname = \"trusting\"\npolicies = [\"trusted\"]\n[[role.trust]]\n{rule}\n",
+            valid()
+        ))
+    };
+    for good in [
+        "oidc = \"idp\"",
+        "oidc = \"idp\"\nclaims = { a = \"x\", b = true, c = 3, d = [\"x\", false], \"/e/f\" = \"g*\" }",
+        "webhook = true\nclaims = { team = \"red\" }",
+    ] {
+        assert!(load(good).is_ok(), "{good}: {:?}", load(good).err().map(|problems| problems.to_string()));
+    }
+    for (wrong, says) in [
+        ("", "trusts nobody"),
+        ("webhook = false", "trusts nobody"),
+        ("claims = { a = \"b\" }", "trusts nobody"),
+        ("oidc = \"idq\"", "there is no [[oidc]] provider `idq`; did you mean `idp`?"),
+        ("oidc = \"idp\"\nwebhook = true", "names several ways"),
+        ("oidc = \"idp\"\nusers = [\"*\"]", "write a rule for each"),
+        ("oidc = \"idp\"\nexternal_id = \"word\"", "go with AssumeRole"),
+        ("oidc = \"idp\"\nsession_tags = [\"*\"]", "go with AssumeRole"),
+        ("oidc = \"idp\"\nclaims = { a = [] }", "nothing could ever match"),
+        (
+            "oidc = \"idp\"\nclaims = { a = 1.5 }",
+            "must be a string, a truth value, a whole number or a list of them",
+        ),
+        ("oidc = \"idp\"\nclaims = { a = { b = \"c\" } }", "must be a string, a truth value"),
+        ("ldap_group = \"cn=a,dc=b\"", "there is no [ldap]"),
+        ("certificate = { cn = \"a\" }", "there is no listen.tls.client_ca_file"),
+        ("certificate = { common_name = \"a\" }", "is nothing that a certificate says"),
+        ("ldap_group = \"analysts\"", "is not a distinguished name"),
+    ] {
+        let problems = load(wrong).unwrap_err().to_string();
+        assert!(problems.contains(says), "{says}: {problems}");
+    }
+}
