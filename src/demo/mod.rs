@@ -3,6 +3,7 @@
 
 pub mod backend;
 mod client;
+mod listening;
 mod tour;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
@@ -20,6 +21,7 @@ use crate::{
 use self::{
     backend::EmbeddedBackend,
     client::{DemoClient, Keys},
+    listening::ANYWHERE,
 };
 
 /// Alice's long-term key pair is made for each run; it is good for STS and for nothing else.
@@ -41,8 +43,7 @@ pub async fn run(once: bool) -> anyhow::Result<bool> {
     for bucket in ["reports", "payroll"] {
         std::fs::create_dir_all(data.join(bucket))?;
     }
-    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    let backend = EmbeddedBackend::start(&data, anywhere, &root, &root_secret).await?;
+    let backend = EmbeddedBackend::start(&data, ANYWHERE, &root, &root_secret).await?;
     let gateway = start_gateway(folder.path(), backend.address(), &root, &root_secret, &alice).await?;
 
     tour::introduce(backend.address(), gateway.address());
