@@ -2,11 +2,17 @@
 
 use std::net::SocketAddr;
 
+use secrecy::ExposeSecret;
+
 use super::{
     KeyPair,
+    directory::{AUDITORS, Directory, GROUPS, PEOPLE, SERVICE},
     provider::{AUDIENCE, Provider},
 };
 use crate::credentials::Keyring;
+
+/// In the folder of the configuration.
+pub(super) const DIRECTORY_CA: &str = "directory-ca.pem";
 
 /// Everything that the gateway has to know of its neighbours.
 pub(super) struct Neighbours<'n> {
@@ -14,6 +20,7 @@ pub(super) struct Neighbours<'n> {
     pub(super) root: &'n KeyPair,
     pub(super) alice: &'n KeyPair,
     pub(super) provider: &'n Provider,
+    pub(super) directory: &'n Directory,
 }
 
 impl Neighbours<'_> {
@@ -52,8 +59,18 @@ issuer = "{issuer}"
 allow_http = true                  # the provider is in this process
 client_ids = ["{AUDIENCE}"]
 policy_claim = "policy"            # MinIO's way: the token of a machine names its policies
+
+[ldap]
+url = "ldaps://{directory}"
+ca_file = "{DIRECTORY_CA}"
+bind_dn = "{SERVICE}"
+bind_password = "{password}"
+user_base = "{PEOPLE}"
+group_base = "{GROUPS}"
 "#,
             issuer = self.provider.issuer(),
+            directory = self.directory.address(),
+            password = self.directory.service_password.expose_secret(),
         )
     }
 
@@ -69,6 +86,12 @@ policies = ["own-folder"]
 [[role.trust]]
 oidc = "demo"
 claims = {{ groups = "finance", email_verified = true }}
+
+[[role]]
+name = "auditor"
+policies = ["audit"]
+[[role.trust]]
+ldap_group = "{AUDITORS}"
 
 [[user]]
 name = "alice"
@@ -105,5 +128,13 @@ name = "write-backups"
 document = '''
 {"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::backups/*"}
+]}'''
+
+[[policy]]
+name = "audit"
+document = '''
+{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": ["arn:aws:s3:::reports", "arn:aws:s3:::payroll"]},
+  {"Effect": "Allow", "Action": "s3:GetObject", "Resource": ["arn:aws:s3:::reports/*", "arn:aws:s3:::payroll/*"]}
 ]}'''
 "#;

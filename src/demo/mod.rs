@@ -1,9 +1,10 @@
-//! `daypass demo`: an embedded backend, an OpenID provider, a gateway between them, and a guided tour.
+//! `daypass demo`: an embedded backend, an OpenID provider and a directory, a gateway between them, and a guided tour.
 #![expect(clippy::print_stdout, reason = "the tour is what the command prints")]
 
 pub mod backend;
 mod client;
 mod configuration;
+mod directory;
 mod listening;
 mod paste;
 mod provider;
@@ -32,13 +33,16 @@ use crate::{
 use self::{
     backend::EmbeddedBackend,
     client::{DemoClient, Keys},
-    configuration::Neighbours,
+    configuration::{DIRECTORY_CA, Neighbours},
+    directory::Directory,
     listening::ANYWHERE,
     provider::Provider,
 };
 
 /// The tour may not make buckets.
 const BUCKETS: [&str; 3] = ["reports", "payroll", "backups"];
+/// What nobody may see but the auditors.
+const SALARIES: &str = "payroll/salaries.csv";
 
 /// Runs the tour, and unless `once`, stays up until Ctrl-C. `false`: a step did not go as it should.
 pub async fn run(once: bool) -> anyhow::Result<bool> {
@@ -63,6 +67,7 @@ pub async fn run(once: bool) -> anyhow::Result<bool> {
 struct Scene {
     backend: EmbeddedBackend,
     provider: Provider,
+    directory: Directory,
     gateway: Running,
     /// Alice's long-term key pair is good for STS and for nothing else.
     alice: Keys,
@@ -82,12 +87,20 @@ impl Scene {
             // A bucket is a folder to this backend.
             fs::create_dir_all(data.join(bucket))?;
         }
+        fs::write(data.join(SALARIES), "alice,1\n")?;
         let backend = EmbeddedBackend::start(&data, ANYWHERE, &root.id, &root.secret).await?;
         let provider = Provider::start().await?;
-        let neighbours =
-            Neighbours { backend: backend.address(), root: &root, alice: &alice, provider: &provider };
+        let directory = Directory::start().await?;
+        fs::write(folder.join(DIRECTORY_CA), &directory.ca_pem)?;
+        let neighbours = Neighbours {
+            backend: backend.address(),
+            root: &root,
+            alice: &alice,
+            provider: &provider,
+            directory: &directory,
+        };
         let gateway = start_gateway(folder, &neighbours).await?;
-        Ok(Self { backend, provider, gateway, alice: alice.keys() })
+        Ok(Self { backend, provider, directory, gateway, alice: alice.keys() })
     }
 
     fn gateway(&self) -> SocketAddr {

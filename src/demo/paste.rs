@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use secrecy::ExposeSecret;
+
 use super::{
     Scene,
-    tour::{ANALYST, FINANCE},
+    directory::AUDITOR,
+    tour::{ANALYST, AUDITOR_ROLE, FINANCE},
 };
 
 pub(super) fn lines(scene: &Scene, token_file: &Path) {
@@ -38,7 +41,11 @@ pub(super) fn lines(scene: &Scene, token_file: &Path) {
     unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
     export AWS_WEB_IDENTITY_TOKEN_FILE={token_file} AWS_ROLE_ARN={FINANCE} AWS_ENDPOINT_URL=http://{gateway} AWS_DEFAULT_REGION=us-east-1
     aws s3 ls s3://reports/people/alice/
+
+  curl as bob of the directory (his password was made for this demo and ends with it; a real one belongs in no command line)
+    curl http://{gateway}/ -d Version=2011-06-15 -d Action=AssumeRoleWithLDAPIdentity -d RoleArn={AUDITOR_ROLE} -d LDAPUsername={AUDITOR} -d LDAPPassword={password}
 ",
         token_file = token_file.display(),
+        password = scene.directory.auditor_password.expose_secret(),
     );
 }

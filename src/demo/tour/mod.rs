@@ -10,6 +10,7 @@ use super::{
 
 pub(super) const ANALYST: &str = "arn:aws:iam::000000000000:role/analyst";
 pub(super) const FINANCE: &str = "arn:aws:iam::000000000000:role/finance";
+pub(super) const AUDITOR_ROLE: &str = "arn:aws:iam::000000000000:role/auditor";
 const OBJECT: &str = "/reports/2026/november.txt";
 const TEXT: &str = "Revenue is up, and nobody needed a permanent key to write this.\n";
 
@@ -20,10 +21,13 @@ pub(super) fn introduce(scene: &Scene) {
          its root keys were made a moment ago and are known to the gateway alone\n  \
          gateway    STS and S3 on one address, http://{}\n  \
          provider   an OpenID provider in this process, {}\n  \
-         people     alice, who has a long-term key that opens nothing, and an account at the provider\n",
+         directory  an LDAP directory in this process, ldaps://{}\n  \
+         people     alice, who has a long-term key that opens nothing, and an account at the provider\n             \
+         bob and carol of the directory, of whom bob is an auditor\n",
         scene.backend.address(),
         scene.gateway(),
         scene.provider.issuer(),
+        scene.directory.address(),
     );
 }
 
@@ -35,6 +39,7 @@ pub(super) async fn walk(client: &DemoClient, scene: &Scene) -> anyhow::Result<b
     tour.refuse(&session).await?;
     tour.web_identity().await?;
     tour.client_grants().await?;
+    tour.directory().await?;
     tour.share(&session).await?;
     tour.expire().await?;
 

@@ -1,11 +1,18 @@
-//! Without any key: with tokens of the OpenID provider.
+//! Without any key: with tokens of the OpenID provider, and passwords of the directory.
 
-use super::{FINANCE, Tour};
-use crate::demo::client::Keys;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{AUDITOR_ROLE, FINANCE, OBJECT, Tour};
+use crate::demo::{
+    SALARIES,
+    client::{Keys, Reply},
+    directory::{AUDITOR, NOBODY_SPECIAL},
+};
 
 const NOTES: &str = "/reports/people/alice/notes.txt";
 const OTHERS_NOTES: &str = "/reports/people/bob/notes.txt";
 const BACKUP: &str = "/backups/november.tar";
+const PAYROLL: &str = "/payroll?list-type=2";
 
 impl Tour<'_> {
     pub(super) async fn web_identity(&mut self) -> anyhow::Result<()> {
@@ -55,6 +62,46 @@ impl Tour<'_> {
         let denied = self.client.s3(&session, "GET", BACKUP, "").await?;
         self.refused(&denied, 403, "AccessDenied");
         Ok(())
+    }
+
+    pub(super) async fn directory(&mut self) -> anyhow::Result<()> {
+        let call = |name: &str| format!("sts:AssumeRoleWithLDAPIdentity auditor, LDAPUsername={name}");
+        self.begin("Bob of the directory, with a wrong password", &call(AUDITOR));
+        let wrong = self.log_in(AUDITOR, &SecretString::from("guessed")).await?;
+        self.refused(&wrong, 403, "AccessDenied");
+
+        self.begin("With the right one; the role asks for the group `auditors`", &call(AUDITOR));
+        let right = self.log_in(AUDITOR, &self.scene.directory.auditor_password).await?;
+        let session = Keys::of(&right)?;
+        self.got_keys(&session);
+
+        self.begin("An auditor sees what was closed to alice", &format!("GET {PAYROLL}"));
+        let list = self.client.s3(&session, "GET", PAYROLL, "").await?;
+        let key = list.element("Key").unwrap_or("no key").to_owned();
+        self.end(
+            list.status.is_success() && SALARIES.ends_with(&key),
+            &format!("{}: {key}", list.status.as_u16()),
+        );
+
+        self.begin("reads, and does not write", &format!("PUT {OBJECT}"));
+        let denied = self.client.s3(&session, "PUT", OBJECT, "Revenue is down.\n").await?;
+        self.refused(&denied, 403, "AccessDenied");
+
+        self.begin(
+            "Carol's password is right, but she is in no group: nobody learns which of the two it was",
+            &call(NOBODY_SPECIAL),
+        );
+        let carol = self.log_in(NOBODY_SPECIAL, &self.scene.directory.other_password).await?;
+        self.refused(&carol, 403, "AccessDenied");
+        Ok(())
+    }
+
+    async fn log_in(&self, name: &str, password: &SecretString) -> anyhow::Result<Reply> {
+        let password = password.expose_secret();
+        let form = format!(
+            "Action=AssumeRoleWithLDAPIdentity&Version=2011-06-15&RoleArn={AUDITOR_ROLE}&LDAPUsername={name}&LDAPPassword={password}"
+        );
+        self.client.sts_without_keys(&form).await
     }
 }
 
