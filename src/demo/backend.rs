@@ -3,21 +3,16 @@
 use std::{net::SocketAddr, path::Path};
 
 use anyhow::{Context, anyhow};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-};
 use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
 use s3s_fs::FileSystem;
-use tokio::{net::TcpListener, task::JoinHandle};
 
+use super::listening::{Listening, serve_http};
 use crate::secret::{AccessKeyId, SecretAccessKey};
 
 /// A running S3 store over a folder; it ends when this value is dropped.
 #[derive(Debug)]
 pub struct EmbeddedBackend {
-    address: SocketAddr,
-    accepting: JoinHandle<()>,
+    listening: Listening,
 }
 
 impl EmbeddedBackend {
@@ -34,31 +29,11 @@ impl EmbeddedBackend {
         let mut service = S3ServiceBuilder::new(store);
         service.set_auth(SimpleAuth::from_single(access_key_id.as_str(), secret_access_key.expose()));
         let service = service.build();
-
-        let listener =
-            TcpListener::bind(address).await.with_context(|| format!("no listener on {address}"))?;
-        let address = listener.local_addr()?;
-        let accepting = tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let server = Builder::new(TokioExecutor::new());
-                    if let Err(cause) = server.serve_connection(TokioIo::new(socket), service).await {
-                        tracing::debug!("embedded backend: connection ended: {cause}");
-                    }
-                });
-            }
-        });
-        Ok(Self { address, accepting })
+        let listening = Listening::start(address, move |socket| serve_http(socket, service.clone())).await?;
+        Ok(Self { listening })
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for EmbeddedBackend {
-    fn drop(&mut self) {
-        self.accepting.abort();
+        self.listening.address()
     }
 }

@@ -19,6 +19,9 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
+use secrecy::ExposeSecret;
+
+use super::provider::{AUDIENCE, MACHINE, PERSON, Provider};
 use crate::clock::{Clock, SystemClock};
 
 /// A key pair, temporary if it has a token.
@@ -28,6 +31,24 @@ pub(super) struct Keys {
     pub(super) secret: String,
     pub(super) token: Option<String>,
     pub(super) expiration: String,
+}
+
+impl Keys {
+    /// The temporary keys of an answer of STS.
+    pub(super) fn of(reply: &Reply) -> anyhow::Result<Self> {
+        let element = |name: &str| {
+            reply
+                .element(name)
+                .map(str::to_owned)
+                .ok_or_else(|| anyhow!("STS answered {}: {}", reply.status, reply.body))
+        };
+        Ok(Self {
+            access_key_id: element("AccessKeyId")?,
+            secret: element("SecretAccessKey")?,
+            token: Some(element("SessionToken")?),
+            expiration: element("Expiration")?,
+        })
+    }
 }
 
 /// An answer.
@@ -44,7 +65,7 @@ impl Reply {
     }
 }
 
-/// Talks to the gateway.
+/// Talks to the gateway, and to the provider.
 pub(super) struct DemoClient {
     http: Client<HttpConnector, Full<Bytes>>,
     gateway: SocketAddr,
@@ -61,6 +82,41 @@ impl DemoClient {
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
             .body(form.to_owned())?;
         self.send(sign_request(request, keys, "sts")?).await
+    }
+
+    /// An STS call of somebody who has no key, but another proof.
+    pub(super) async fn sts_without_keys(&self, form: &str) -> anyhow::Result<Reply> {
+        self.form(&format!("http://{}/", self.gateway), form).await
+    }
+
+    /// What a login page would get for Alice from the provider.
+    pub(super) async fn id_token(&self, provider: &Provider) -> anyhow::Result<String> {
+        let password = provider.password.expose_secret();
+        let form = format!(
+            "grant_type=password&scope=openid&client_id={AUDIENCE}&username={PERSON}&password={password}"
+        );
+        self.token(provider, &form, "id_token").await
+    }
+
+    /// What the machine gets for its secret.
+    pub(super) async fn machine_token(&self, provider: &Provider) -> anyhow::Result<String> {
+        let secret = provider.client_secret.expose_secret();
+        let form = format!("grant_type=client_credentials&client_id={MACHINE}&client_secret={secret}");
+        self.token(provider, &form, "access_token").await
+    }
+
+    async fn token(&self, provider: &Provider, form: &str, member: &str) -> anyhow::Result<String> {
+        let reply = self.form(&provider.token_endpoint(), form).await?;
+        let answer: serde_json::Value = serde_json::from_str(&reply.body)?;
+        let token = answer.get(member).and_then(serde_json::Value::as_str);
+        token.map(str::to_owned).ok_or_else(|| anyhow!("the provider gave no {member}: {}", reply.status))
+    }
+
+    async fn form(&self, url: &str, form: &str) -> anyhow::Result<Reply> {
+        let request = Request::post(url)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.to_owned())?;
+        self.send(request).await
     }
 
     /// An S3 call, signed with these keys.
@@ -95,7 +151,7 @@ impl DemoClient {
 
     async fn send(&self, request: Request<String>) -> anyhow::Result<Reply> {
         let request = request.map(|body| Full::new(Bytes::from(body)));
-        let answer = self.http.request(request).await.context("the gateway did not answer")?;
+        let answer = self.http.request(request).await.context("nobody answered")?;
         let status = answer.status();
         let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
         Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })

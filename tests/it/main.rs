@@ -11,6 +11,8 @@
 mod bodies;
 mod certificates;
 mod decisions;
+#[cfg(feature = "demo")]
+mod demo;
 mod forms;
 mod header_signatures;
 mod http2;
