@@ -10,7 +10,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use daypass::{
-    app,
+    app::{self, Source},
     clock::{Clock as _, SystemClock},
     config::{self, Config},
     credentials,
@@ -39,7 +39,8 @@ struct Arguments {
 enum Command {
     /// Run the gateway.
     ///
-    /// SIGTERM and SIGINT stop it gracefully: no new connections, requests under way finish within `limits.drain_timeout`.
+    /// SIGHUP reads the configuration again, and so does a changed file: the new one is swapped at once, or refused whole and the old one
+    /// runs on. SIGTERM and SIGINT stop it gracefully: no new connections, requests under way finish within `limits.drain_timeout`.
     Serve(ConfigFile),
     /// Check a configuration file whole and print every problem with its place and its mend.
     ///
@@ -142,7 +143,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(file) => {
             let Some(config) = load(&file) else { return Ok(ExitCode::FAILURE) };
             let _lines = telemetry::log::install(config.log.format, config.log.level);
-            app::serve(config, Arc::new(SystemClock))?;
+            let source = Source { path: file.config, environment: Box::new(environment) };
+            app::serve(config, source, Arc::new(SystemClock))?;
         }
         Command::Check { file, online } => return check(&file, online),
         Command::Explain(asked) => return explain(*asked),
@@ -162,16 +164,16 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn check(file: &ConfigFile, online: bool) -> anyhow::Result<ExitCode> {
     let Some(config) = load(file) else { return Ok(ExitCode::FAILURE) };
-    app::check(&config)?;
     let hints = lint::hints(&config);
     for hint in &hints {
         println!("hint: {hint}");
     }
+    let ways = config.ways.open()?;
+    app::check(config, Arc::new(SystemClock))?;
     println!("{}: no problems, {} hints", file.config.display(), hints.len());
     if !online {
         return Ok(ExitCode::SUCCESS);
     }
-    let ways = config.ways.open()?;
     let findings = runtime()?.block_on(online::check(&ways, SystemClock.now()));
     for Finding { about, result } in &findings {
         match result {
@@ -210,12 +212,12 @@ fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
+#[expect(clippy::disallowed_methods, reason = "the environment is handed to config here and nowhere else")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn load(file: &ConfigFile) -> Option<Config> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment is handed to config here and nowhere else"
-    )]
-    let environment = |name: &str| std::env::var(name).ok();
     match config::load(&file.config, &environment) {
         Ok(config) => Some(config),
         Err(problems) => {

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Admin, Backend, Config, Limits, Listen, Log, Tls, people,
+    Admin, Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
     reader::{Document, Placed, Table},
     values, ways,
 };
@@ -41,6 +41,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
     let log = log(root.table("log"));
+    let reload = reload(root.table("reload"));
     root.finish();
     let (ways, identity_policies) = ways?;
     let principals =
@@ -55,6 +56,8 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         ways,
         limits,
         log,
+        reload,
+        fingerprint: Fingerprint::default(),
     })
 }
 
@@ -262,4 +265,11 @@ fn log(table: Table<'_>) -> Log {
     let level = table.parsed("level", str::parse).unwrap_or_default();
     table.finish();
     Log { format, level }
+}
+
+fn reload(table: Table<'_>) -> Reload {
+    let watch = table.boolean("watch", true);
+    let interval = table.parsed("watch_interval", values::duration).unwrap_or(Duration::from_secs(2));
+    table.finish();
+    Reload { watch_interval: watch.then_some(interval) }
 }

@@ -1,6 +1,7 @@
 //! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
 
 mod check;
+mod fingerprint;
 mod people;
 mod problems;
 mod reader;
@@ -17,8 +18,9 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use self::{problems::Gathered, reader::Document, sources::Sources};
+use self::{fingerprint::FilesRead, problems::Gathered, reader::Document, sources::Sources};
 pub use self::{
+    fingerprint::{Change, Fingerprint},
     problems::{Problem, Problems},
     values::Endpoint,
     ways::{WayError, Ways},
@@ -43,6 +45,8 @@ pub struct Config {
     pub ways: Ways,
     pub limits: Limits,
     pub log: Log,
+    pub reload: Reload,
+    pub fingerprint: Fingerprint,
 }
 
 #[derive(Debug)]
@@ -109,6 +113,13 @@ pub struct Log {
     pub level: log::Level,
 }
 
+/// When the files are read again.
+#[derive(Debug)]
+pub struct Reload {
+    /// `None`: at SIGHUP alone.
+    pub watch_interval: Option<Duration>,
+}
+
 /// Reads a file and everything that it names.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
     let problems = Gathered::default();
@@ -137,6 +148,8 @@ fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Ga
     }
     let folder = path.parent().unwrap_or(Path::new(""));
     let sources = Sources { folder, environment };
-    let document = Document { text: &text, problems, sources: &sources };
-    check::config(&document, table.get_ref())
+    let read = FilesRead::default();
+    let document = Document { text: &text, problems, sources: &sources, read: &read };
+    let config = check::config(&document, table.get_ref())?;
+    Some(Config { fingerprint: Fingerprint::of(path, table.get_ref(), read), ..config })
 }

@@ -8,6 +8,7 @@ use toml::{
 };
 
 use super::{
+    fingerprint::FilesRead,
     problems::{Gathered, did_you_mean},
     sources::Sources,
 };
@@ -17,6 +18,7 @@ pub(super) struct Document<'d> {
     pub(super) text: &'d str,
     pub(super) problems: &'d Gathered,
     pub(super) sources: &'d Sources<'d>,
+    pub(super) read: &'d FilesRead,
 }
 
 impl Document<'_> {
@@ -264,7 +266,9 @@ impl<'d> Table<'d> {
         let Placed { value, line } = self.string(one)?;
         let sources = self.document.sources;
         let secret = match one.strip_prefix(name) {
-            Some("_file") => sources.secret_file(&value),
+            Some("_file") => {
+                sources.secret_file(&value).inspect(|secret| self.note(&value, secret.as_bytes()))
+            }
             Some("_env") => sources.variable(&value),
             _ => Ok(value),
         };
@@ -285,12 +289,19 @@ impl<'d> Table<'d> {
     pub(super) fn file(&self, name: &str, secret: bool) -> Option<Placed<Vec<u8>>> {
         let Placed { value, line } = self.string(name)?;
         match self.document.sources.file(&value, secret) {
-            Ok(value) => Some(Placed { value, line }),
+            Ok(bytes) => {
+                self.note(&value, &bytes);
+                Some(Placed { value: bytes, line })
+            }
             Err(what) => {
                 self.problem(line, name, what);
                 None
             }
         }
+    }
+
+    fn note(&self, file: &str, bytes: &[u8]) {
+        self.document.read.note(&self.path, self.path_of(file), bytes);
     }
 
     pub(super) fn path_of(&self, file: &str) -> PathBuf {

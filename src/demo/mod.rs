@@ -131,7 +131,7 @@ async fn start_gateway(folder: &Path, neighbours: &Neighbours<'_>) -> anyhow::Re
         let file = folder.join("daypass.toml");
         fs::write(&file, neighbours.configuration(port)?)?;
         let config = config::load(&file, &|_| None).map_err(|problems| anyhow!("{problems}"))?;
-        match app::start(config, Arc::new(SystemClock)).await {
+        match app::start(config, None, Arc::new(SystemClock)).await {
             Ok(running) => return Ok(running),
             Err(cause) => failure = Some(cause),
         }

@@ -53,7 +53,6 @@ pub struct Settings {
     /// The regions that S3 signatures may name.
     pub regions: Vec<String>,
     pub max_skew: Duration,
-    pub max_requests: usize,
     pub max_uri: usize,
     pub max_head_size: usize,
     pub max_object_size: u64,
@@ -63,16 +62,30 @@ pub struct Settings {
     pub stall_timeout: Duration,
 }
 
-/// What all workers have in common.
+/// What outlives every configuration.
+#[derive(Debug)]
+pub struct Lasting {
+    clock: Arc<dyn Clock>,
+    ids: RequestIds,
+    slots: Arc<Semaphore>,
+}
+
+impl Lasting {
+    /// `max_requests`: in flight, of all workers together.
+    pub fn new(clock: Arc<dyn Clock>, max_requests: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        let ids = RequestIds::seeded(&SystemRandom::new())?;
+        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)) })
+    }
+}
+
+/// What all workers have in common under one configuration.
 #[derive(Debug)]
 pub struct Shared {
     settings: Settings,
     rules: Rules,
     sessions: Arc<SessionStore>,
     sts: sts::Service,
-    clock: Arc<dyn Clock>,
-    ids: RequestIds,
-    slots: Arc<Semaphore>,
+    lasting: Arc<Lasting>,
 }
 
 impl Shared {
@@ -80,20 +93,19 @@ impl Shared {
         settings: Settings,
         sessions: Arc<SessionStore>,
         sts: sts::Service,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
+        lasting: Arc<Lasting>,
+    ) -> Self {
         let rules = Rules { regions: settings.regions.clone(), service: "s3", max_skew: settings.max_skew };
-        let ids = RequestIds::seeded(&SystemRandom::new())?;
-        let slots = Arc::new(Semaphore::new(settings.max_requests));
-        Ok(Self { settings, rules, sessions, sts, clock, ids, slots })
+        Self { settings, rules, sessions, sts, lasting }
     }
 }
 
-/// Answers requests. Each worker has one, with its own pool to the backend.
+/// Answers requests under one configuration. Each worker has one, with its own pool to the backend; a request keeps the one
+/// that it began with to its end.
 #[derive(Debug)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    backend: Backend,
+    backend: Arc<Backend>,
 }
 
 impl Deref for Gateway {
@@ -105,15 +117,20 @@ impl Deref for Gateway {
 }
 
 impl Gateway {
-    pub fn new(shared: Arc<Shared>, backend: Backend) -> Self {
+    pub fn new(shared: Arc<Shared>, backend: Arc<Backend>) -> Self {
         Self { shared, backend }
+    }
+
+    /// The pool, for the gateway of the next configuration.
+    pub fn backend(&self) -> &Arc<Backend> {
+        &self.backend
     }
 
     /// Answers one request; whatever goes wrong becomes an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
-        let mut record = Record::new(self.ids.next(), peer.address, &parts.method);
-        let answered = match self.slots.clone().try_acquire_owned() {
+        let mut record = Record::new(self.lasting.ids.next(), peer.address, &parts.method);
+        let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
                 self.route(&parts, body, &peer, &mut record).await
@@ -172,7 +189,7 @@ impl Gateway {
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
-        let now = self.clock.now();
+        let now = self.lasting.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
         let caller = self
             .sessions
@@ -258,7 +275,7 @@ impl Gateway {
             tls: peer.tls,
             certificates: peer.certificates.as_deref(),
         };
-        let reply = self.sts.answer(request, self.clock.now(), &request_id).await;
+        let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id).await;
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);
         record.code = reply.record.code;

@@ -62,7 +62,7 @@ impl Gateway {
         let stall = self.settings.stall_timeout;
         let mut form = form(parts, body)?;
         let (fields, file) = within(stall, read_fields(&mut form)).await?;
-        let now = self.clock.now();
+        let now = self.lasting.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
         let caller = self

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -46,10 +47,24 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Serves until `stop` turns true, then lets what is under way finish.
+/// The places for connections, of all listeners that share them.
+#[derive(Debug, Clone)]
+pub struct Places {
+    slots: Arc<Semaphore>,
+    addresses: Addresses,
+}
+
+impl Places {
+    pub fn new(max_connections: usize) -> Self {
+        Self { slots: Arc::new(Semaphore::new(max_connections)), addresses: Addresses::default() }
+    }
+}
+
+/// Serves until `stop` turns true, then lets what is under way finish. A connection keeps the settings that it began with.
 pub async fn serve<H, F, B>(
     listener: TcpListener,
-    settings: Arc<Settings>,
+    current: Arc<ArcSwap<Settings>>,
+    places: Places,
     handler: H,
     mut stop: watch::Receiver<bool>,
 ) -> Drained
@@ -59,8 +74,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let slots = Arc::new(Semaphore::new(settings.limits.max_connections));
-    let addresses = Addresses::new(settings.limits.max_connections_per_address);
+    let Places { slots, addresses } = places;
     let mut connections = JoinSet::new();
     let for_connections = stop.clone();
     loop {
@@ -70,11 +84,12 @@ where
             Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(&ended),
             accepted = accept(&listener, &slots) => {
                 let (socket, peer, slot) = accepted;
-                let Some(place) = addresses.enter(peer.ip()) else {
+                let settings = current.load_full();
+                let Some(place) = addresses.enter(peer.ip(), settings.limits.max_connections_per_address) else {
                     tracing::debug!(client = %peer.ip(), "too many connections from this address");
                     continue;
                 };
-                let run = connection::run(socket, peer, settings.clone(), handler.clone(), for_connections.clone());
+                let run = connection::run(socket, peer, settings, handler.clone(), for_connections.clone());
                 connections.spawn(async move {
                     run.await;
                     drop((place, slot));
@@ -84,7 +99,8 @@ where
     }
     // New connections are refused by the system from here on.
     drop(listener);
-    drain(connections, settings.limits.drain_timeout).await
+    let within = current.load().limits.drain_timeout;
+    drain(connections, within).await
 }
 
 async fn drain(mut connections: JoinSet<()>, within: Duration) -> Drained {
@@ -142,9 +158,8 @@ async fn accept(
 }
 
 /// How many connections each address has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Addresses {
-    most: usize,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
@@ -155,14 +170,11 @@ struct AddressPlace {
 }
 
 impl Addresses {
-    fn new(most: usize) -> Self {
-        Self { most: if most == 0 { usize::MAX } else { most }, open: Arc::default() }
-    }
-
-    fn enter(&self, address: IpAddr) -> Option<AddressPlace> {
+    /// `most`: 0 is no limit.
+    fn enter(&self, address: IpAddr, most: usize) -> Option<AddressPlace> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(address).or_insert(0);
-        if *count >= self.most {
+        if most > 0 && *count >= most {
             return None;
         }
         *count += 1;

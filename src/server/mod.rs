@@ -17,7 +17,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use rustls_pki_types::CertificateDer;
 
 pub use self::{
-    accept::{Drained, listen, serve},
+    accept::{Drained, Places, listen, serve},
     tls::{TlsError, tls_config},
 };
 

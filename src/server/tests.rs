@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    Drained, Limits, Peer, Settings, TlsError, client_address,
+    Drained, Limits, Peer, Places, Settings, TlsError, client_address,
     hygiene::{self, HeadLimits, Problem},
     listen, serve, tls_config,
 };
@@ -48,7 +48,9 @@ fn start(settings: Settings) -> Server {
         tokio::net::TcpListener::from_std(listen("127.0.0.1:0".parse().unwrap(), false).unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let serving = tokio::spawn(serve(listener, Arc::new(settings), answer, stopped));
+    let places = Places::new(settings.limits.max_connections);
+    let settings = Arc::new(arc_swap::ArcSwap::from_pointee(settings));
+    let serving = tokio::spawn(serve(listener, settings, places, answer, stopped));
     Server { address, stop, serving }
 }
 

@@ -24,6 +24,7 @@ mod names;
 mod operators;
 mod policies;
 mod presigned_urls;
+mod reload;
 mod roles;
 mod structure;
 mod sts;

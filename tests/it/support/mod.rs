@@ -8,7 +8,7 @@ mod provider;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use daypass::{
-    app::{self, Running},
+    app::{self, Reloaded, Reloader, Running, Source},
     clock::{ManualClock, Timestamp},
     config,
 };
@@ -33,6 +33,7 @@ pub struct Builder {
     sts: String,
     sealing_keys: String,
     rest: String,
+    files: Vec<(String, String)>,
 }
 
 /// A gateway before a recording backend.
@@ -40,7 +41,7 @@ pub struct Gateway {
     running: Running,
     backend: Backend,
     clock: Arc<ManualClock>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Builder {
@@ -60,6 +61,12 @@ impl Builder {
     /// Lines of configuration as they are, after everything else.
     pub fn toml(mut self, lines: &str) -> Self {
         self.rest.push_str(lines);
+        self
+    }
+
+    /// A file beside the configuration.
+    pub fn file(mut self, name: &str, content: &str) -> Self {
+        self.files.push((name.to_owned(), content.to_owned()));
         self
     }
 
@@ -148,12 +155,16 @@ impl Builder {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("daypass.toml");
         std::fs::write(&file, self.text(&endpoint)).unwrap();
+        for (name, content) in &self.files {
+            std::fs::write(folder.path().join(name), content).unwrap();
+        }
         let config = match config::load(&file, &|_| None) {
             Ok(config) => config,
             Err(problems) => panic!("{problems}"),
         };
-        let running = app::start(config, clock.clone()).await.unwrap();
-        Gateway { running, backend, clock, _folder: folder }
+        let source = Source { path: file, environment: Box::new(|_| None) };
+        let running = app::start(config, Some(source), clock.clone()).await.unwrap();
+        Gateway { running, backend, clock, folder }
     }
 }
 
@@ -167,6 +178,7 @@ impl Gateway {
             sts: "min_duration = \"1s\"\n".to_owned(),
             sealing_keys: SEALING_KEY.to_owned(),
             rest: String::new(),
+            files: Vec::new(),
         }
     }
 
@@ -177,6 +189,22 @@ impl Gateway {
 
     pub fn address(&self) -> SocketAddr {
         self.running.address()
+    }
+
+    /// Reads the configuration file again after a change of its text.
+    pub fn reload(&self, change: impl FnOnce(String) -> String) -> Reloaded {
+        let file = self.folder.path().join("daypass.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, change(text)).unwrap();
+        self.running.reloader().unwrap().reload()
+    }
+
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        self.running.reloader().unwrap()
+    }
+
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     pub fn backend(&self) -> &Backend {

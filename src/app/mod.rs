@@ -1,0 +1,236 @@
+//! The composition root: from a configuration to a running gateway.
+
+mod assemble;
+mod reload;
+
+use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread};
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
+};
+
+use self::assemble::Generation;
+pub use self::reload::{Reloaded, Reloader, Source};
+use crate::{
+    clock::Clock,
+    config::Config,
+    gateway::{Gateway, Lasting, ReplyBody, admin},
+    server::{self, Drained, Peer, Places},
+};
+
+/// A gateway that answers, within the runtime that started it.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    serving: JoinHandle<Drained>,
+    reloader: Option<Arc<Reloader>>,
+}
+
+impl Running {
+    /// Where it listens; the port is the real one also when the configuration says 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For a gateway that was started from a file.
+    pub fn reloader(&self) -> Option<&Arc<Reloader>> {
+        self.reloader.as_ref()
+    }
+
+    /// Takes no new connections, lets what is under way finish within `limits.drain_timeout`.
+    pub async fn shutdown(self) -> Drained {
+        // The receiver lives as long as the server runs.
+        let _ = self.stop.send(true);
+        self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 })
+    }
+}
+
+/// Builds everything that a configuration describes without opening a listener or contacting anything.
+pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    let lasting = lasting(clock, config.limits.max_requests)?;
+    Generation::new(config, lasting, None).map(|_| ())
+}
+
+/// Starts a gateway within the runtime of the caller.
+#[expect(clippy::unused_async, reason = "it must be called within a runtime")]
+pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
+    let listener = listen(config.listen.address, false)?;
+    let address = listener.local_addr()?;
+    let (parts, mut handlers) = Parts::new(config, clock, 1)?;
+    let (stop, stopped) = watch::channel(false);
+    let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
+    let listener = TcpListener::from_std(listener)?;
+    let (server, places) = (parts.server.clone(), parts.places.clone());
+    let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
+    let reloader = source.map(|source| Arc::new(parts.reloader(source)));
+    Ok(Running { address, stop, serving, reloader })
+}
+
+/// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
+/// to the backend, so that a request stays on its core from the first byte to the last.
+pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let (address, listeners) = listen_for(workers, config.listen.address)?;
+    let admin = config.admin.as_ref().map(|admin| admin.address);
+    let endpoint = config.backend.endpoint.authority.clone();
+    let watch_interval = config.reload.watch_interval;
+    let (parts, handlers) = Parts::new(config, clock, workers)?;
+    let (stop, stopped) = watch::channel(false);
+    let threads: Vec<_> = listeners
+        .into_iter()
+        .zip(handlers)
+        .map(|(listener, handler)| {
+            let (server, places, stopped) = (parts.server.clone(), parts.places.clone(), stopped.clone());
+            let run = move || -> anyhow::Result<Drained> {
+                current_thread()?.block_on(async {
+                    let listener = TcpListener::from_std(listener)?;
+                    Ok(server::serve(listener, server, places, handler, stopped).await)
+                })
+            };
+            thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
+        })
+        .collect::<Result<_, _>>()?;
+    let reloader = Arc::new(parts.reloader(source));
+    current_thread()?.block_on(async {
+        let admin = admin.map(|address| start_admin(address, stopped)).transpose()?;
+        tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
+        let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
+        until_told_to_stop(&reloader).await?;
+        drop((admin, watching));
+        anyhow::Ok(())
+    })?;
+    tracing::info!("stopping: no new connections, requests under way finish");
+    let _ = stop.send(true);
+    let mut cut = 0;
+    for thread in threads {
+        let drained = thread.join().map_err(|_| anyhow!("a worker ended by a defect"))??;
+        cut += drained.cut;
+    }
+    if cut > 0 {
+        tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Until SIGTERM or SIGINT. SIGHUP reads the configuration again.
+async fn until_told_to_stop(reloader: &Arc<Reloader>) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                let reloader = reloader.clone();
+                let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+            }
+        }
+    }
+}
+
+fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime cannot start")
+}
+
+fn lasting(clock: Arc<dyn Clock>, max_requests: usize) -> anyhow::Result<Arc<Lasting>> {
+    let lasting = Lasting::new(clock, max_requests).context("the system gives no random numbers")?;
+    Ok(Arc::new(lasting))
+}
+
+/// What stays when the configuration changes, with what changes within it.
+struct Parts {
+    lasting: Arc<Lasting>,
+    workers: Vec<Arc<ArcSwap<Gateway>>>,
+    server: Arc<ArcSwap<server::Settings>>,
+    places: Places,
+    fingerprint: crate::config::Fingerprint,
+    ways: Arc<crate::identity::Ways>,
+}
+
+impl Parts {
+    /// Gives a handler for each worker, too.
+    fn new(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        workers: usize,
+    ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
+        let lasting = lasting(clock, config.limits.max_requests)?;
+        let places = Places::new(config.limits.max_connections);
+        let fingerprint = config.fingerprint.clone();
+        let generation = Generation::new(config, lasting.clone(), None)?;
+        let gateway = |_| {
+            let gateway = Gateway::new(generation.shared.clone(), generation.pool()?);
+            Ok(Arc::new(ArcSwap::from_pointee(gateway)))
+        };
+        let workers = (0..workers).map(gateway).collect::<anyhow::Result<Vec<_>>>()?;
+        let handlers = workers.iter().cloned().map(handler).collect();
+        let server = Arc::new(ArcSwap::new(generation.server));
+        Ok((Self { lasting, workers, server, places, fingerprint, ways: generation.ways }, handlers))
+    }
+
+    fn reloader(self, source: Source) -> Reloader {
+        Reloader::new(source, self.lasting, self.workers, self.server, self.fingerprint, self.ways)
+    }
+}
+
+fn start_admin(address: SocketAddr, stopped: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<Drained>> {
+    let listener = server::listen(address, false)
+        .with_context(|| format!("admin.address: {address} cannot be opened"))?;
+    let health = admin::Health::new(stopped.clone());
+    let handler = move |request: Request<Incoming>, _: Peer| {
+        let health = health.clone();
+        async move { health.answer(&request) }
+    };
+    let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
+    let places = Places::new(settings.load().limits.max_connections);
+    Ok(tokio::spawn(server::serve(TcpListener::from_std(listener)?, settings, places, handler, stopped)))
+}
+
+/// One listener for each worker, all at the same address.
+fn listen_for(
+    workers: usize,
+    address: SocketAddr,
+) -> anyhow::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    // A shared listener would open beside another gateway that is already there; this one does not.
+    drop(listen(address, false)?);
+    let first = listen(address, true)?;
+    let address = first.local_addr()?;
+    let others = (1..workers).map(|_| listen(address, true));
+    let listeners = std::iter::once(Ok(first)).chain(others).collect::<Result<_, _>>()?;
+    Ok((address, listeners))
+}
+
+fn listen(address: SocketAddr, shared: bool) -> anyhow::Result<std::net::TcpListener> {
+    server::listen(address, shared).with_context(|| format!("listen.address: {address} cannot be opened"))
+}
+
+/// What answers the requests of one worker.
+trait Handler:
+    Fn(Request<Incoming>, Peer) -> BoxFuture<Response<ReplyBody>> + Clone + Send + Sync + 'static
+{
+}
+
+impl<H> Handler for H where
+    H: Fn(Request<Incoming>, Peer) -> BoxFuture<Response<ReplyBody>> + Clone + Send + Sync + 'static
+{
+}
+
+fn handler(current: Arc<ArcSwap<Gateway>>) -> impl Handler {
+    move |request, peer| {
+        // This request's configuration, to its end.
+        let gateway = current.load_full();
+        Box::pin(async move { gateway.answer(request, peer).await }) as BoxFuture<Response<ReplyBody>>
+    }
+}
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

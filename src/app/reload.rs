@@ -1,0 +1,186 @@
+//! Another configuration without a restart: read and checked whole, then swapped at once, or refused with the old one kept.
+//!
+//! A request keeps the configuration that it began with to its end. Sessions live in their tokens, so the new one opens them
+//! as it meets them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwap;
+
+use super::assemble::Generation;
+use crate::{
+    config::{self, Change, Fingerprint},
+    gateway::{Gateway, Lasting},
+    identity::Ways,
+    server,
+};
+
+/// Where the configuration comes from.
+pub struct Source {
+    pub path: PathBuf,
+    pub environment: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Puts a new configuration in the place of the one that runs.
+#[derive(Debug)]
+pub struct Reloader {
+    source: Source,
+    lasting: Arc<Lasting>,
+    workers: Vec<Arc<ArcSwap<Gateway>>>,
+    server: Arc<ArcSwap<server::Settings>>,
+    running: Mutex<Running>,
+}
+
+/// What runs, to compare the next one with.
+#[derive(Debug)]
+struct Running {
+    fingerprint: Fingerprint,
+    ways: Arc<Ways>,
+    generation: u64,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The same in every piece: nothing was done.
+    Unchanged,
+    /// It runs.
+    Swapped { generation: u64, changes: Vec<Change> },
+    /// The old one runs on.
+    Refused { problems: String },
+}
+
+/// Sections that a running gateway cannot change.
+const AT_START_ALONE: &[&str] = &["admin", "log"];
+
+impl Reloader {
+    pub(super) fn new(
+        source: Source,
+        lasting: Arc<Lasting>,
+        workers: Vec<Arc<ArcSwap<Gateway>>>,
+        server: Arc<ArcSwap<server::Settings>>,
+        fingerprint: Fingerprint,
+        ways: Arc<Ways>,
+    ) -> Self {
+        let running = Mutex::new(Running { fingerprint, ways, generation: 1 });
+        Self { source, lasting, workers, server, running }
+    }
+
+    /// Reads the file again, and everything that it names.
+    pub fn reload(&self) -> Reloaded {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let reloaded = self.try_reload(&mut running);
+        match &reloaded {
+            Reloaded::Unchanged => tracing::info!("the configuration is the same, nothing was changed"),
+            Reloaded::Swapped { generation, changes } => {
+                for change in changes {
+                    tracing::info!(generation, "configuration: {change}");
+                }
+                tracing::info!(generation, "a new configuration runs");
+                warn_of_restarts(changes);
+            }
+            Reloaded::Refused { problems } => {
+                for problem in problems.lines() {
+                    tracing::error!("configuration refused: {problem}");
+                }
+                tracing::error!(generation = running.generation, "the old configuration runs on");
+            }
+        }
+        reloaded
+    }
+
+    fn try_reload(&self, running: &mut Running) -> Reloaded {
+        let config = match config::load(&self.source.path, &*self.source.environment) {
+            Ok(config) => config,
+            Err(problems) => return Reloaded::Refused { problems: problems.to_string() },
+        };
+        let fingerprint = config.fingerprint.clone();
+        let changes = running.fingerprint.changes(&fingerprint);
+        if changes.is_empty() {
+            return Reloaded::Unchanged;
+        }
+        let same =
+            |sections: &[&str]| !changes.iter().any(|change| sections.iter().any(|name| change.is_in(name)));
+        let ways = same(&["oidc", "ldap", "certificate", "webhook", "listen"]).then(|| running.ways.clone());
+        let same_backend = same(&["backend"]);
+        let gateways = Generation::new(config, self.lasting.clone(), ways).and_then(|generation| {
+            let gateway = |worker: &Arc<ArcSwap<Gateway>>| {
+                let pool = if same_backend { worker.load().backend().clone() } else { generation.pool()? };
+                Ok(Arc::new(Gateway::new(generation.shared.clone(), pool)))
+            };
+            let gateways = self.workers.iter().map(gateway).collect::<anyhow::Result<Vec<_>>>()?;
+            Ok((gateways, generation))
+        });
+        let (gateways, generation) = match gateways {
+            Ok(made) => made,
+            Err(cause) => return Reloaded::Refused { problems: format!("{cause:#}") },
+        };
+        for (worker, gateway) in self.workers.iter().zip(gateways) {
+            worker.store(gateway);
+        }
+        self.server.store(generation.server);
+        *running =
+            Running { fingerprint, ways: generation.ways, generation: running.generation.saturating_add(1) };
+        Reloaded::Swapped { generation: running.generation, changes }
+    }
+
+    /// Reloads when a file has changed and then stood still for one interval, so that a half-written one is not read. Never
+    /// ends.
+    pub async fn watch(self: Arc<Self>, interval: Duration) {
+        let mut settled = self.seen();
+        let mut last = settled.clone();
+        loop {
+            tokio::time::sleep(interval).await;
+            let now = self.seen();
+            let stands_still = now == last;
+            last = now;
+            if stands_still && last != settled {
+                let reloader = self.clone();
+                // Files are read: not on the runtime.
+                let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+                settled = self.seen();
+                last = settled.clone();
+            }
+        }
+    }
+
+    /// What tells that a file is not the one that was read: also one behind links that were pointed elsewhere.
+    fn seen(&self) -> BTreeMap<PathBuf, Option<Seen>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = running.fingerprint.files().iter();
+        files.map(|path| (path.clone(), Seen::of(path))).collect()
+    }
+}
+
+fn warn_of_restarts(changes: &[Change]) {
+    for section in AT_START_ALONE.iter().filter(|section| changes.iter().any(|change| change.is_in(section)))
+    {
+        tracing::warn!("[{section}] has changed: a restart is needed for it");
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    modified: Option<SystemTime>,
+    size: u64,
+    inode: u64,
+}
+
+impl Seen {
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: metadata.ino() })
+    }
+}
