@@ -28,6 +28,7 @@ mod roles;
 mod structure;
 mod sts;
 mod support;
+mod token_shapes;
 mod vectors;
 mod web_identity;
 mod web_identity_outages;
