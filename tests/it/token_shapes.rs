@@ -24,22 +24,22 @@ fn read(path: &str) -> String {
     fs::read_to_string(&file).unwrap_or_else(|cause| panic!("{}: {cause}", file.display()))
 }
 
-/// Providers, policies and roles of an example, with this provider in place of the one that the token names: it has no TLS, and
-/// its keys are where discovery says.
+/// Providers, policies and roles of an example, with this provider in place of the one that the token names: it has no TLS, its
+/// keys are where discovery says, and nobody asks it about opaque tokens.
 fn rules(example: &str, issuer: &str, provider: &Provider) -> String {
     let text = read(&format!("examples/{example}/daypass.toml"));
-    let (_, rules) = text.split_once("[[oidc]]").unwrap();
-    let rules = rules.split("  [oidc.introspection]").next().unwrap().to_owned()
-        + rules
-            .split_once("  [oidc.introspection]")
-            .map_or("", |(_, rest)| &rest[rest.find("\n[[").unwrap()..]);
-    let issued = format!("issuer = \"{issuer}\"");
-    assert_eq!(rules.matches(&issued).count(), 1, "{example} does not name {issuer}");
-    let rules = rules.replace(&issued, &format!("allow_http = true\nissuer = \"{}\"", provider.issuer()));
-    let elsewhere =
-        |line: &&str| !["jwks_url", "ca_file", "bearer_token_file"].iter().any(|key| line.starts_with(key));
-    let kept: Vec<&str> = rules.lines().filter(elsewhere).collect();
-    format!("[[oidc]]{}\n", kept.join("\n"))
+    let theirs = format!("issuer = \"{issuer}\"");
+    assert_eq!(text.matches(&theirs).count(), 1, "{example} does not name {issuer}");
+    let text = text.replace(&theirs, &format!("allow_http = true\nissuer = \"{}\"", provider.issuer()));
+    let mut rules = String::new();
+    for section in text[text.find("[[oidc]]").unwrap()..].split_inclusive("\n\n") {
+        let section = section.split("  [oidc.introspection]").next().unwrap();
+        let elsewhere = ["jwks_url", "ca_file", "bearer_token_file"];
+        for line in section.lines().filter(|line| !elsewhere.iter().any(|key| line.starts_with(key))) {
+            rules.push_str(&format!("{line}\n"));
+        }
+    }
+    rules
 }
 
 struct Issuer {
