@@ -17,6 +17,7 @@ import textwrap
 
 import component  # noqa: F401: finds the rig
 import rig
+import canary
 import differences
 import directory
 import documented_examples
@@ -158,7 +159,9 @@ class Desk:
         else:
             found = [pattern.search(printed) for pattern in KEYS]
             assert all(found), f"there are no keys in {printed[:500]!r}"
-            self.gateway.put_and_get([match[1] for match in found], f"docs/{name}")
+            keys = [match[1] for match in found]
+            self.world.secrets.update(keys[1:])
+            self.gateway.put_and_get(keys, f"docs/{name}")
 
 
 def load_trust(gateway, text):
@@ -178,6 +181,7 @@ def main():
     without = tuple(filter(None, arguments.without.split(",")))
     document = DOCUMENT.read_text()
     wrong, count = complaints(document), 0
+    assert complaints(document + "```sh\ncurl\n```\n") != wrong, "a block without a name would not be seen"
 
     def attempt(name, step):
         nonlocal count
@@ -199,6 +203,8 @@ def main():
                     attempt(name, lambda: load_trust(gateway, text))
                 elif name:
                     attempt(name, lambda: desk.execute(language, name, text))
+        if not arguments.only and not without:
+            wrong += canary.check([gateway.log], world.all_secrets(gateway), world.folder)
         for name, example in documented_examples.EXAMPLES.items():
             attempt(name, lambda: example(world, backend))
     if wrong:

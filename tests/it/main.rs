@@ -16,6 +16,7 @@ mod demo;
 mod forms;
 mod header_signatures;
 mod http2;
+mod identity_edits;
 mod isolation;
 mod ldap;
 mod ldap_sessions;
