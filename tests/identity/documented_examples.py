@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import secrets
 
 import boto3
@@ -77,8 +78,12 @@ def keycloak(world, backend):
     changes = {'"https://id.example.org/realms/main"': f'"{world.keycloak.issuer}"', '# ca_file = "tls/idp-ca.pem"': authorities(world)}
     with Example("keycloak", world, backend, "team", changes) as example:
         program = FOLDER / "keycloak/login.sh"
-        for kind in ("access_token", "id_token"):
-            token = example.secret("token.jwt", world.keycloak.token(user="alice", kind=kind))
+        # The realm has a client of this name; the one of the example stands beside it, with a login that needs no browser.
+        client = json.loads((FOLDER / "keycloak/client.json").read_text())
+        CLIENT_SECRETS["example"] = "example-client-secret-1"
+        world.keycloak.admin("POST", "/main/clients", client | {"clientId": "example", "secret": CLIENT_SECRETS["example"], "directAccessGrantsEnabled": True})
+        for token in (world.keycloak.token("example", user="alice"), world.keycloak.token(user="alice", kind="id_token")):
+            token = example.secret("token.jwt", token)
             assert "hello\n" in example.run(program, TOKEN_FILE=token)
         # She has her own folder alone; carol is in no such group.
         refused(example, program, "AccessDenied", TOKEN_FILE=token, FOLDER="bob")

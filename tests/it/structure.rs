@@ -240,6 +240,24 @@ fn about_a_hundred_and_ten_operations_are_known_each_with_its_action() {
     }
 }
 
+#[test]
+fn every_key_of_those_who_prove_somebody_is_in_the_document() {
+    let configuration = fs::read_to_string(root().join("config/daypass.toml")).unwrap();
+    let document = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let (_, ways) = configuration.split_once("# [[oidc]]").unwrap();
+    let (ways, _) = ways.split_once("[limits]").unwrap();
+    let keys: Vec<&str> = ways
+        .lines()
+        .filter_map(|line| Some(line.trim_start().strip_prefix("# ")?.split_once(" = ")?.0))
+        .collect();
+    assert!(keys.len() > 45, "only {} keys", keys.len());
+    // A secret stands there by its name alone.
+    let has = |key: &str| document.contains(&format!("`{key}`"));
+    let missing: Vec<&&str> =
+        keys.iter().filter(|key| !has(key) && !key.strip_suffix("_file").is_some_and(has)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md says nothing of {missing:?}");
+}
+
 /// Secrets come from the environment or from files that a gateway makes itself; authorities are somebody's, one is as good as another.
 #[test]
 fn every_example_is_a_configuration() {
