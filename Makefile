@@ -36,6 +36,7 @@ clients: ## real clients against real storages; the demo
 identity: ## real clients log in through Keycloak, oidc-provider, slapd, certificates and a webhook; the same at MinIO's own STS
 	cargo build --workspace --bins
 	$(PYTHON) tests/identity/run.py
+	$(PYTHON) tests/identity/sts_docs.py
 
 bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision and a login cost
 	cargo bench --bench policy --bench identity

@@ -67,10 +67,26 @@ ELEMENTS = {
     "PackedPolicySize": (EVERY, "AWS has it when there is a session policy, MinIO never"),
 }
 
+
+def table():
+    """Rows of docs/sts.md: calls that differ in the same way and for the same reason share one."""
+    alike = {}
+    for case, outcomes in sorted(DIFFERENCES.items()):
+        alike.setdefault(outcomes, []).append(case)
+    rows = ["| Call | MinIO | Daypass | Why |", "|---|---|---|---|"]
+    for (theirs, ours, reason), cases in alike.items():
+        actions = {}
+        for case in cases:
+            action, _, what = case.partition(": ")
+            actions.setdefault(what, []).append(action)
+        shared = {}
+        for what, names in actions.items():
+            shared.setdefault(", ".join(names), []).append(what)
+        calls = "; ".join(f"{names}: {', '.join(whats)}" for names, whats in shared.items())
+        rows.append(f"| {calls} | `{theirs}` | `{ours}` | {reason} |")
+    rows += ["", "| Element | Of | Why only one of them answers with it |", "|---|---|---|"]
+    return rows + [f"| `{path}` | {', '.join(sorted(actions))} | {reason} |" for path, (actions, reason) in ELEMENTS.items()]
+
+
 if __name__ == "__main__":
-    print("| Call | MinIO | Daypass | Why |\n|---|---|---|---|")
-    for _case, (_theirs, _ours, _reason) in sorted(DIFFERENCES.items()):
-        print(f"| {_case} | `{_theirs}` | `{_ours}` | {_reason} |")
-    print("\n| Element | Actions | Why only one of them answers with it |\n|---|---|---|")
-    for _path, (_actions, _reason) in ELEMENTS.items():
-        print(f"| `{_path}` | {', '.join(sorted(_actions))} | {_reason} |")
+    print("\n".join(table()))
