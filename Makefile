@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit clients bench bench-long memory fuzz setup clean
+.PHONY: help demo test check unit clients identity bench bench-long memory fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit clients ## everything: installs what is missing, lints, tests, real clients against real storages, the demo
+test: setup check unit clients identity ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo
 	@echo "make test: all passed"
 
 check: ## format, lints, documentation
@@ -32,6 +32,11 @@ clients: ## real clients against real storages; the demo
 	$(PYTHON) tests/clients/run.py
 	$(PYTHON) tests/clients/policies.py
 	$(PYTHON) tests/policy/compare.py
+
+identity: ## real clients log in through Keycloak, oidc-provider, slapd, certificates and a webhook; the same at MinIO's own STS
+	cargo build --workspace --bins
+	$(PYTHON) tests/identity/run.py
+	$(PYTHON) tests/identity/sts_docs.py
 
 bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision and a login cost
 	cargo bench --bench policy --bench identity

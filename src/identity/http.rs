@@ -155,7 +155,25 @@ fn chain(cause: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         next = cause.source();
     }
-    text
+    in_words(&text).map_or(text, str::to_owned)
+}
+
+/// What is wrong with a certificate, for operators.
+fn in_words(text: &str) -> Option<&'static str> {
+    let (_, problem) = text.split_once("invalid peer certificate: ")?;
+    Some(match problem {
+        _ if problem.starts_with("UnknownIssuer") => {
+            "its certificate is of an authority that is not trusted: name it in ca_file"
+        }
+        _ if problem.starts_with("Expired") || problem.contains("expired") => "its certificate is over",
+        _ if problem.starts_with("NotValidForName") || problem.contains("not valid for name") => {
+            "its certificate is for another host"
+        }
+        _ if problem.starts_with("CaUsedAsEndEntity") => {
+            "its certificate is an authority's, which TLS does not take: give it one of its own"
+        }
+        _ => return None,
+    })
 }
 
 /// TLS with the given authorities and no others, or the system's.

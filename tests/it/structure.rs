@@ -241,14 +241,60 @@ fn about_a_hundred_and_ten_operations_are_known_each_with_its_action() {
 }
 
 #[test]
-fn the_compose_example_is_a_configuration() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("secrets")).unwrap();
-    let keys = folder.path().join("secrets/sealing.keys");
-    fs::write(&keys, crate::support::SEALING_KEY).unwrap();
-    fs::set_permissions(&keys, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let file = folder.path().join("daypass.toml");
-    fs::copy(root().join("examples/compose/daypass.toml"), &file).unwrap();
-    let loaded = daypass::config::load(&file, &|name| Some(format!("value-of-{name}")));
-    assert!(loaded.is_ok(), "{}", loaded.unwrap_err());
+fn every_key_of_those_who_prove_somebody_is_in_the_document() {
+    let configuration = fs::read_to_string(root().join("config/daypass.toml")).unwrap();
+    let document = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let (_, ways) = configuration.split_once("# [[oidc]]").unwrap();
+    let (ways, _) = ways.split_once("[limits]").unwrap();
+    let keys: Vec<&str> = ways
+        .lines()
+        .filter_map(|line| Some(line.trim_start().strip_prefix("# ")?.split_once(" = ")?.0))
+        .collect();
+    assert!(keys.len() > 45, "only {} keys", keys.len());
+    // A secret stands there by its name alone.
+    let has = |key: &str| document.contains(&format!("`{key}`"));
+    let missing: Vec<&&str> =
+        keys.iter().filter(|key| !has(key) && !key.strip_suffix("_file").is_some_and(has)).collect();
+    assert!(missing.is_empty(), "docs/configuration.md says nothing of {missing:?}");
+}
+
+/// Secrets come from the environment or from files that a gateway makes itself; authorities are somebody's, one is as good as another.
+#[test]
+fn every_example_is_a_configuration() {
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("examples")).unwrap() {
+        let example = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(example.join("daypass.toml")) else { continue };
+        seen += 1;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: &str| {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        };
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        write("secrets/sealing.keys", crate::support::SEALING_KEY);
+        write("tls/server.pem", &made.cert.pem());
+        write("tls/server.key", &made.signing_key.serialize_pem());
+        write("tls/bundle.pem", &authority());
+        write("tls/ca.crt", &authority());
+        write(
+            "daypass.toml",
+            &text.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "tls/ca.crt"),
+        );
+        let file = folder.path().join("daypass.toml");
+        let loaded = daypass::config::load(&file, &|name| Some(format!("value-of-{name}")));
+        assert!(loaded.is_ok(), "{}: {}", example.display(), loaded.unwrap_err());
+        let readme = fs::read_to_string(root().join("examples/README.md")).unwrap();
+        let name = example.file_name().unwrap().to_str().unwrap();
+        assert!(readme.contains(&format!("[{name}/]({name}/")), "examples/README.md says nothing of {name}");
+    }
+    assert!(seen >= 10, "only {seen} examples have a configuration");
+}
+
+fn authority() -> String {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap().pem()
 }

@@ -39,6 +39,8 @@ pub(super) struct KeySource {
     /// Held by the one who fetches.
     fetching: Mutex<()>,
     last_try: AtomicI64,
+    /// Why the last try gave nothing; `None`: it gave keys.
+    failure: ArcSwapOption<String>,
 }
 
 /// What a provider said last.
@@ -56,6 +58,15 @@ pub(super) struct Known {
 pub(super) struct Endpoints {
     pub(super) introspection: Option<Uri>,
     pub(super) userinfo: Option<Uri>,
+}
+
+/// Why nothing new is known.
+#[derive(Debug, thiserror::Error)]
+enum NotFetched {
+    #[error("the last try was a moment ago")]
+    TooSoon,
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Why there are no keys.
@@ -82,6 +93,7 @@ impl KeySource {
             known: ArcSwapOption::empty(),
             fetching: Mutex::new(()),
             last_try: AtomicI64::new(NEVER),
+            failure: ArcSwapOption::empty(),
         })
     }
 
@@ -99,9 +111,12 @@ impl KeySource {
             return Ok(found);
         }
         let cooldown = seconds(provider.settings.refresh_cooldown);
-        let fetched = self.fetch_after(&provider.settings, Some(&known), cooldown, now).await;
-        // Whether the key is there cannot always be known now. Those of the cache did not sign it.
-        let known = fetched.map_err(|_| refused("the provider has no such key"))?;
+        let known = match self.fetch_after(&provider.settings, Some(&known), cooldown, now).await {
+            Ok(known) => known,
+            Err(NotFetched::TooSoon) => return Err(refused("the provider has no such key")),
+            // It may have one by now: who asked should come again.
+            Err(NotFetched::Failed(cause)) => return Err(Error::Unavailable { cause }),
+        };
         match keys::fitting(&known.keys, id, algorithm) {
             found if found.is_empty() => Err(refused("the provider has no such key")),
             found => Ok(found),
@@ -114,7 +129,7 @@ impl KeySource {
         let known = self.known.load_full().filter(|known| now < known.fetched_at.plus(settings.max_stale));
         let Some(known) = known else {
             let fetched = self.fetch_after(settings, None, AFTER_FAILURE, now).await;
-            return fetched.map_err(|cause| Error::Unavailable { cause });
+            return fetched.map_err(|cause| Error::Unavailable { cause: cause.to_string() });
         };
         if now >= known.fetched_at.plus(settings.refresh_interval) && self.may_try(AFTER_FAILURE, now) {
             let (provider, seen) = (provider.clone(), known.clone());
@@ -137,7 +152,7 @@ impl KeySource {
         seen: Option<&Arc<Known>>,
         pause: i64,
         now: Timestamp,
-    ) -> Result<Arc<Known>, String> {
+    ) -> Result<Arc<Known>, NotFetched> {
         let _one_at_a_time = self.fetching.lock().await;
         if let Some(newer) = self.known.load_full()
             && now < newer.fetched_at.plus(settings.max_stale)
@@ -146,13 +161,15 @@ impl KeySource {
             return Ok(newer);
         }
         if !self.may_try(pause, now) {
-            return Err("the last try was a moment ago".to_owned());
+            let failed = self.failure.load_full();
+            return Err(failed.map_or(NotFetched::TooSoon, |cause| NotFetched::Failed(cause.to_string())));
         }
         self.last_try.store(now.unix(), Ordering::Release);
         match self.fetch(settings).await {
             Ok(known) => {
                 let known = Arc::new(Known { fetched_at: now, ..known });
                 self.known.store(Some(known.clone()));
+                self.failure.store(None);
                 tracing::debug!(
                     provider = settings.name,
                     keys = known.keys.len(),
@@ -162,7 +179,9 @@ impl KeySource {
             }
             Err(cause) => {
                 tracing::warn!(provider = settings.name, %cause, "the provider's keys cannot be fetched");
-                Err(cause.to_string())
+                let cause = cause.to_string();
+                self.failure.store(Some(Arc::new(cause.clone())));
+                Err(NotFetched::Failed(cause))
             }
         }
     }
@@ -232,7 +251,7 @@ impl KeySource {
     /// Whether the provider can be used, in words for operators.
     pub(super) async fn check(&self, settings: &Settings, now: Timestamp) -> Result<String, String> {
         self.last_try.store(NEVER, Ordering::Release);
-        let known = self.fetch_after(settings, None, 0, now).await?;
+        let known = self.fetch_after(settings, None, 0, now).await.map_err(|cause| cause.to_string())?;
         if settings.introspection.as_ref().is_some_and(|own| own.url.is_none())
             && known.endpoints.introspection.is_none()
         {
