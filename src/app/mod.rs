@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use self::assemble::Generation;
-pub use self::reload::{Reloaded, Reloader, Source};
+pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use crate::{
     clock::Clock,
     config::Config,

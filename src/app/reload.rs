@@ -20,10 +20,13 @@ use crate::{
     server,
 };
 
+/// The environment variables, by name.
+pub type Environment = dyn Fn(&str) -> Option<String> + Send + Sync;
+
 /// Where the configuration comes from.
 pub struct Source {
     pub path: PathBuf,
-    pub environment: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub environment: Box<Environment>,
 }
 
 impl std::fmt::Debug for Source {

@@ -155,7 +155,9 @@ async fn what_providers_said_is_kept_when_nothing_of_them_has_changed() {
     assert_eq!(provider.asked("/keys"), 2);
     gateway.send(&session, call("GET", "/data/x")).await.is_ok();
     // The provider goes out of the configuration: what it proved is proven no more.
-    gateway.reload(|text| text.split("[[oidc]]").next().unwrap().to_owned());
+    let reloaded = gateway
+        .reload(|text| text.split("[[oidc]]").next().unwrap().replace("roles = [\"r\"]", "roles = []"));
+    assert_eq!(names(&reloaded), ["user.alice changed", "oidc.idp removed", "role.r removed"]);
     gateway.send(&session, call("GET", "/data/x")).await.is_error(400, "InvalidToken");
 }
 
