@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
 use crate::support::{Gateway, NOW, Provider, Reply, Scripted, SigningKey, call, keys_of};
 
 async fn start(keys: &[&SigningKey], lines: &str) -> (Gateway, Provider) {
@@ -118,6 +120,47 @@ async fn a_provider_that_does_not_answer_holds_a_login_no_longer_than_the_timeou
     provider.be_silent(true);
     gateway.send(&session, call("GET", "/data/x")).await.is_ok();
     login(&gateway, &key.token(&provider.claims(NOW))).await.is_ok();
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_does_not_take_the_fetch_along() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    let jwks = json!({"keys": [key.jwk()]}).to_string();
+    provider.answer("/keys", Scripted { after: Duration::from_millis(300), ..Scripted::ok(jwks) });
+    let body = format!(
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&WebIdentityToken={}",
+        unknown(&key, &provider, "nobody's")
+    );
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        gateway.address(),
+        body.len()
+    );
+    let mut stranger = TcpStream::connect(gateway.address()).await.unwrap();
+    stranger.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(stranger);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    login(&gateway, &key.token(&provider.claims(NOW))).await.is_ok();
+    assert_eq!(provider.asked("/keys"), 1);
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_provider_that_hangs_do_not_stand_in_line_for_it() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    provider.be_silent(true);
+    let token = key.token(&provider.claims(NOW));
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        gateway.advance(6);
+        login(&gateway, &token).await
+    };
+    let (first, late) = tokio::join!(login(&gateway, &token), late);
+    first.is_error(400, "IDPCommunicationError");
+    late.is_error(400, "IDPCommunicationError");
+    assert_eq!(provider.requests().len(), 1);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -37,8 +37,10 @@ pub(super) struct KeySource {
     pub(super) http: HttpClient,
     known: ArcSwapOption<Known>,
     /// Held by the one who fetches.
-    fetching: Mutex<()>,
+    fetching: Arc<Mutex<()>>,
     last_try: AtomicI64,
+    /// How many tries came to their end.
+    tries: AtomicU64,
 }
 
 /// What a provider said last.
@@ -80,8 +82,9 @@ impl KeySource {
         Ok(Self {
             http: HttpClient::new(settings.http.clone())?,
             known: ArcSwapOption::empty(),
-            fetching: Mutex::new(()),
+            fetching: Arc::default(),
             last_try: AtomicI64::new(NEVER),
+            tries: AtomicU64::new(0),
         })
     }
 
@@ -99,7 +102,7 @@ impl KeySource {
             return Ok(found);
         }
         let cooldown = seconds(provider.settings.refresh_cooldown);
-        let fetched = self.fetch_after(&provider.settings, Some(&known), cooldown, now).await;
+        let fetched = fetch_after(provider, Some(&known), cooldown, now).await;
         // Whether the key is there cannot always be known now. Those of the cache did not sign it.
         let known = fetched.map_err(|_| refused("the provider has no such key"))?;
         match keys::fitting(&known.keys, id, algorithm) {
@@ -113,14 +116,15 @@ impl KeySource {
         let settings = &provider.settings;
         let known = self.known.load_full().filter(|known| now < known.fetched_at.plus(settings.max_stale));
         let Some(known) = known else {
-            let fetched = self.fetch_after(settings, None, AFTER_FAILURE, now).await;
+            let fetched = fetch_after(provider, None, AFTER_FAILURE, now).await;
             return fetched.map_err(|cause| Error::Unavailable { cause });
         };
-        if now >= known.fetched_at.plus(settings.refresh_interval) && self.may_try(AFTER_FAILURE, now) {
+        let is_old = now >= known.fetched_at.plus(settings.refresh_interval);
+        if is_old && self.may_try(AFTER_FAILURE, now) && self.fetching.try_lock().is_ok() {
             let (provider, seen) = (provider.clone(), known.clone());
             // Nobody waits for this. When it fails, the old keys stay.
             tokio::spawn(async move {
-                let _ = provider.keys.fetch_after(&provider.settings, Some(&seen), AFTER_FAILURE, now).await;
+                let _ = fetch_after(&provider, Some(&seen), AFTER_FAILURE, now).await;
             });
         }
         Ok(known)
@@ -130,25 +134,7 @@ impl KeySource {
         now.unix() >= self.last_try.load(Ordering::Acquire).saturating_add(pause)
     }
 
-    /// Fetches, unless somebody did while this one waited, or the last try was less than `pause` seconds ago.
-    async fn fetch_after(
-        &self,
-        settings: &Settings,
-        seen: Option<&Arc<Known>>,
-        pause: i64,
-        now: Timestamp,
-    ) -> Result<Arc<Known>, String> {
-        let _one_at_a_time = self.fetching.lock().await;
-        if let Some(newer) = self.known.load_full()
-            && now < newer.fetched_at.plus(settings.max_stale)
-            && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &newer))
-        {
-            return Ok(newer);
-        }
-        if !self.may_try(pause, now) {
-            return Err("the last try was a moment ago".to_owned());
-        }
-        self.last_try.store(now.unix(), Ordering::Release);
+    async fn fetch_and_keep(&self, settings: &Settings, now: Timestamp) -> Result<Arc<Known>, String> {
         match self.fetch(settings).await {
             Ok(known) => {
                 let known = Arc::new(Known { fetched_at: now, ..known });
@@ -230,9 +216,10 @@ impl KeySource {
     }
 
     /// Whether the provider can be used, in words for operators.
-    pub(super) async fn check(&self, settings: &Settings, now: Timestamp) -> Result<String, String> {
+    pub(super) async fn check(&self, provider: &Arc<Provider>, now: Timestamp) -> Result<String, String> {
+        let settings = &provider.settings;
         self.last_try.store(NEVER, Ordering::Release);
-        let known = self.fetch_after(settings, None, 0, now).await?;
+        let known = fetch_after(provider, None, 0, now).await?;
         if settings.introspection.as_ref().is_some_and(|own| own.url.is_none())
             && known.endpoints.introspection.is_none()
         {
@@ -250,6 +237,38 @@ impl KeySource {
         }
         Ok(format!("it answers; usable keys: {}", known.keys.len()))
     }
+}
+
+/// Fetches, unless somebody tried while this one waited, or the last try was less than `pause` seconds ago.
+async fn fetch_after(
+    provider: &Arc<Provider>,
+    seen: Option<&Arc<Known>>,
+    pause: i64,
+    now: Timestamp,
+) -> Result<Arc<Known>, String> {
+    let keys = &provider.keys;
+    let tries = keys.tries.load(Ordering::Acquire);
+    let one_at_a_time = keys.fetching.clone().lock_owned().await;
+    if let Some(newer) = keys.known.load_full()
+        && now < newer.fetched_at.plus(provider.settings.max_stale)
+        && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &newer))
+    {
+        return Ok(newer);
+    }
+    // Whoever waited for a try that failed must not begin the next: they would stand in line for a provider that hangs.
+    if keys.tries.load(Ordering::Acquire) != tries || !keys.may_try(pause, now) {
+        return Err("the last try was a moment ago".to_owned());
+    }
+    keys.last_try.store(now.unix(), Ordering::Release);
+    // A task of its own: a caller that goes away must not break it off and leave the others with the pause alone.
+    let fetching = provider.clone();
+    let fetch = tokio::spawn(async move {
+        let _one_at_a_time = one_at_a_time;
+        let fetched = fetching.keys.fetch_and_keep(&fetching.settings, now).await;
+        fetching.keys.tries.fetch_add(1, Ordering::AcqRel);
+        fetched
+    });
+    fetch.await.unwrap_or_else(|_| Err("the fetch did not come to its end".to_owned()))
 }
 
 impl Settings {
