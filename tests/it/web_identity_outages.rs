@@ -6,7 +6,7 @@ use serde_json::json;
 
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::support::{Gateway, NOW, Provider, Reply, Scripted, SigningKey, call, keys_of};
+use crate::support::{Gateway, NOW, Provider, Reply, Scripted, SigningKey, allow, call, keys_of};
 
 async fn start(keys: &[&SigningKey], lines: &str) -> (Gateway, Provider) {
     let provider = Provider::start(keys).await;
@@ -244,4 +244,24 @@ async fn keys_behind_a_service_account_are_fetched_with_its_token() {
         heads[0].contains("authorization: Bearer first-token") && heads[1].contains("Bearer second-token"),
         "{heads:?}"
     );
+}
+
+#[tokio::test]
+async fn policies_that_a_token_named_end_with_the_provider_in_the_configuration() {
+    let key = SigningKey::new("a", "ES256");
+    let provider = Provider::start(&[&key]).await;
+    let data = || Gateway::builder().policy("data", &allow("s3:GetObject", "arn:aws:s3:::data/*"));
+    let toml = provider.toml("idp");
+    let gateway = data().toml(&format!("{toml}policy_claim = \"policy\"\n")).start().await;
+    let mut claims = provider.claims(NOW);
+    claims["policy"] = json!("data");
+    let form = [("WebIdentityToken", &*key.token(&claims))];
+    let keys = keys_of(&gateway.unsigned_sts("AssumeRoleWithWebIdentity", &form).await);
+    gateway.send(&keys, call("GET", "/data/x")).await.is_ok();
+    // The same keys at a gateway that no longer knows the provider, and at one that no longer asks for the claim.
+    for rest in ["", &toml] {
+        let later = data().toml(rest).start().await;
+        later.send(&keys, call("GET", "/data/x")).await.is_error(403, "AccessDenied");
+        later.backend().saw_nothing();
+    }
 }
