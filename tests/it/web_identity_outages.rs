@@ -265,3 +265,19 @@ async fn policies_that_a_token_named_end_with_the_provider_in_the_configuration(
         later.backend().saw_nothing();
     }
 }
+
+#[tokio::test]
+async fn nobody_learns_which_policies_there_are_before_the_proof_holds() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    let forged = SigningKey::new("a", "ES256").token(&provider.claims(NOW));
+    let mut answers = std::collections::HashSet::new();
+    for name in ["all", "gone"] {
+        let arn = format!("arn:aws:iam::000000000000:policy/{name}");
+        let form = [("WebIdentityToken", &*forged), ("PolicyArns.member.1.arn", &*arn)];
+        let reply = gateway.unsigned_sts("AssumeRoleWithWebIdentity", &form).await;
+        let id = reply.element("RequestId").unwrap();
+        answers.insert(reply.text().replace(&id, "ID"));
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
+}
