@@ -129,9 +129,12 @@ impl Principals {
         names
     }
 
-    pub(super) fn principal_of(&self, session: &Session) -> Principal {
+    /// `identity`: as it is now, where a directory knows better than the session.
+    pub(super) fn principal_of(&self, session: &Session, identity: Option<&Identity>) -> Principal {
         let issued_at = session.is_temporary().then_some(session.issued_at);
-        self.principal(&session.origin, &session.authority, &session.tags, issued_at)
+        let now = identity.map(|now| Origin::Identity(Box::new(now.clone())));
+        let origin = now.as_ref().unwrap_or(&session.origin);
+        self.principal(origin, &session.authority, &session.tags, issued_at)
     }
 
     /// Who somebody is, as policies and logs see it.

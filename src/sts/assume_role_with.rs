@@ -94,7 +94,7 @@ impl Service {
             None => self.sessions.principals().asked.clone(),
             Some(policy) => self.sessions.principals().asked.and(policy.claims()),
         };
-        let identity = proof.identity(&asked)?;
+        let identity = proof.identity(&asked, now)?;
         let asking = Claimed { by, parameters, request, now };
         let (mut answer, principal) = self.let_in_identity(asking, &proof, identity, session_policy)?;
         record.principal = principal;
