@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde::{Deserialize, Serialize};
 use time::{
     OffsetDateTime, PrimitiveDateTime,
     format_description::{BorrowedFormatItem, well_known::Rfc2822, well_known::Rfc3339},
@@ -13,8 +14,21 @@ use time::{
 };
 
 /// A point in time in whole seconds since the Unix epoch, UTC: the resolution of every SigV4 and STS date.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
 pub struct Timestamp(i64);
+
+impl From<i64> for Timestamp {
+    fn from(seconds: i64) -> Self {
+        Self::from_unix(seconds)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(at: Timestamp) -> Self {
+        at.0
+    }
+}
 
 /// `YYYYMMDDTHHMMSSZ`, the form of `X-Amz-Date`.
 const AMZ_DATE: &[BorrowedFormatItem<'static>] =

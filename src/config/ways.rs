@@ -15,7 +15,7 @@ use super::{
 use crate::{
     credentials::IdentityPolicies,
     identity::{
-        self, HttpSettings, certificate,
+        self, HttpSettings, Way, certificate,
         ldap::{self, Dn, Transport},
         oidc::{self, Algorithm},
         webhook,
@@ -121,6 +121,11 @@ pub(super) fn ways(
     });
     identity_policies.ldap = mapped;
     let ways = Ways { oidc: oidc?, ldap: ldap?, certificate: certificate?, webhook: webhook? };
+    let claiming = ways.oidc.iter().filter(|provider| provider.policy_claim.is_some());
+    let by_token = claiming.map(|provider| Way::Oidc(provider.name.clone()));
+    let by_name =
+        ways.certificate.iter().filter(|settings| settings.policy_from_cn).map(|_| Way::Certificate);
+    identity_policies.named_by_proof = by_token.chain(by_name).collect();
     Some((ways, identity_policies))
 }
 

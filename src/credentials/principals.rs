@@ -120,15 +120,21 @@ impl Principals {
             Way::Webhook => self.of_identities.webhook.clone(),
             Way::Oidc(_) | Way::Certificate => Vec::new(),
         };
-        names.extend(identity.policies.iter().cloned());
+        // What a proof named counts for as long as the configuration lets such proofs name something.
+        if self.of_identities.named_by_proof.contains(&identity.way) {
+            names.extend(identity.policies.iter().cloned());
+        }
         names.sort_unstable();
         names.dedup();
         names
     }
 
-    pub(super) fn principal_of(&self, session: &Session) -> Principal {
+    /// `identity`: as it is now, where a directory knows better than the session.
+    pub(super) fn principal_of(&self, session: &Session, identity: Option<&Identity>) -> Principal {
         let issued_at = session.is_temporary().then_some(session.issued_at);
-        self.principal(&session.origin, &session.authority, &session.tags, issued_at)
+        let now = identity.map(|now| Origin::Identity(Box::new(now.clone())));
+        let origin = now.as_ref().unwrap_or(&session.origin);
+        self.principal(origin, &session.authority, &session.tags, issued_at)
     }
 
     /// Who somebody is, as policies and logs see it.
@@ -182,12 +188,14 @@ fn values(claim: &Claim) -> Values<'static> {
     }
 }
 
-/// What identities have without a role, where the configuration and not the proof says so.
+/// What identities have without a role.
 #[derive(Debug, Clone, Default)]
 pub struct IdentityPolicies {
     /// By the canonical DN of a user or a group.
     pub ldap: Vec<(String, Vec<String>)>,
     pub webhook: Vec<String>,
+    /// The ways whose proofs name policies themselves.
+    pub named_by_proof: Vec<Way>,
 }
 
 impl IdentityPolicies {

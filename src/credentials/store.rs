@@ -99,6 +99,8 @@ pub enum TokenProblem {
 pub struct Authenticated {
     session: Arc<Session>,
     policies: EffectivePolicies,
+    /// Where a directory knows better than the session.
+    identity_now: Option<Box<Identity>>,
     signature: VerifiedSignature,
     principal: Arc<Principal>,
 }
@@ -106,6 +108,15 @@ pub struct Authenticated {
 impl Authenticated {
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// Who was proven, as is known now, if it was not a key of ours.
+    pub fn identity(&self) -> Option<&Identity> {
+        match (&self.identity_now, &self.session.origin) {
+            (Some(now), _) => Some(now),
+            (None, Origin::Identity(identity)) => Some(identity),
+            (None, Origin::User(_)) => None,
+        }
     }
 
     /// What it may do, as the configuration says now.
@@ -226,34 +237,39 @@ impl SessionStore {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
         let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
-        let identity = self.policies_now(&session, now).await.ok_or(gone)?;
+        let (identity, identity_now) = self.policies_now(&session, now).await.ok_or(gone)?;
         let policies =
             EffectivePolicies { identity, session: session.session_set(&self.principals.policies) };
-        let principal = session.principal(|| self.principals.principal_of(&session));
-        Ok(Authenticated { session, policies, signature, principal })
+        let principal = match &identity_now {
+            None => session.principal(|| self.principals.principal_of(&session, None)),
+            Some(now) => Arc::new(self.principals.principal_of(&session, Some(now))),
+        };
+        Ok(Authenticated { session, policies, identity_now, signature, principal })
     }
 
-    /// What the session may do now. A directory that can be asked is asked from time to time who its user is.
-    async fn policies_now(&self, session: &Session, now: Timestamp) -> Option<Arc<PolicySet>> {
+    /// What the session may do now, and who is behind it if that is no longer as the session says. A directory that can be asked
+    /// is asked from time to time who its user is.
+    async fn policies_now(
+        &self,
+        session: &Session,
+        now: Timestamp,
+    ) -> Option<(Arc<PolicySet>, Option<Box<Identity>>)> {
+        let as_it_says = || Some((self.principals.policies_of(session, None)?, None));
         let (Origin::Identity(identity), Some(ldap)) = (&session.origin, &self.ldap) else {
             return match &session.origin {
                 // The directory that vouched is no longer in the configuration.
                 Origin::Identity(identity) if identity.way == Way::Ldap => None,
-                _ => self.principals.policies_of(session, None),
+                _ => as_it_says(),
             };
         };
         if identity.way != Way::Ldap {
-            return self.principals.policies_of(session, None);
+            return as_it_says();
         }
         let username = identity.claims.get("ldap:username").and_then(|claim| claim.values().first())?;
-        let groups =
-            ldap.groups_now(&identity.subject, username, &identity.groups, session.issued_at, now).await?;
-        let groups = self.principals.asked.groups(&groups);
-        if groups == identity.groups {
-            return self.principals.policies_of(session, None);
-        }
-        let identity = Identity { groups, ..(**identity).clone() };
-        self.principals.policies_of(session, Some(&identity))
+        let (known, since) = (identity.known_groups(), identity.proven_at);
+        let groups = ldap.groups_now(&identity.subject, username, known, since, now).await?;
+        let Some(changed) = identity.in_groups(&groups, &self.principals.asked) else { return as_it_says() };
+        Some((self.principals.policies_of(session, Some(&changed))?, Some(Box::new(changed))))
     }
 
     /// The session of an access key id and a token; whether it is alive is asked later.

@@ -35,7 +35,7 @@ pub async fn explain_identity(config: &Config, ways: &Ways, who: &Who, now: Time
         Who::LdapUser(name) => directory_proof(ways, name, &mut text).await,
     };
     let Some(proof) = proof else { return Answer { granted: false, text } };
-    let granted = write_grants(config, &proof, &mut text);
+    let granted = write_grants(config, &proof, now, &mut text);
     Answer { granted, text }
 }
 
@@ -98,13 +98,13 @@ async fn directory_proof(ways: &Ways, name: &str, text: &mut String) -> Option<P
 }
 
 /// The claims, and for each role the rule that lets in or what is missing.
-fn write_grants(config: &Config, proof: &Proof, text: &mut String) -> bool {
+fn write_grants(config: &Config, proof: &Proof, now: Timestamp, text: &mut String) -> bool {
     let principals = &config.principals;
     let namespace = proof.way.namespace();
     for (name, value) in &proof.said {
         let _ = writeln!(text, "  {namespace}:{name} is {value}");
     }
-    let identity = match proof.identity(&principals.asked) {
+    let identity = match proof.identity(&principals.asked, now) {
         Ok(identity) => identity,
         Err(problem) => {
             let _ = writeln!(text, "no session can be made: {problem}");

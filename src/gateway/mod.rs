@@ -68,13 +68,16 @@ pub struct Lasting {
     clock: Arc<dyn Clock>,
     ids: RequestIds,
     slots: Arc<Semaphore>,
+    /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
+    sts_slots: Semaphore,
 }
 
 impl Lasting {
     /// `max_requests`: in flight, of all workers together.
     pub fn new(clock: Arc<dyn Clock>, max_requests: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let ids = RequestIds::seeded(&SystemRandom::new())?;
-        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)) })
+        let sts_slots = Semaphore::new((max_requests / 4).max(1));
+        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)), sts_slots })
     }
 }
 
@@ -135,7 +138,7 @@ impl Gateway {
                 record.holds(slot);
                 self.route(&parts, body, &peer, &mut record).await
             }
-            Err(_) => Err(S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")),
+            Err(_) => Err(slow_down()),
         };
         let mut response = answered.unwrap_or_else(|mut error| {
             // The reasons of a denial, for those who may have them opened.
@@ -171,7 +174,10 @@ impl Gateway {
         let place = self.settings.hosts.place(head.host)?;
         match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
             // What is rare does not make the future of every request larger.
-            Route::Sts => Ok(Box::pin(self.sts(parts, head, body, peer, record)).await),
+            Route::Sts => {
+                let _slot = self.lasting.sts_slots.try_acquire().map_err(|_| slow_down())?;
+                Ok(Box::pin(self.sts(parts, head, body, peer, record)).await)
+            }
             Route::S3 if post_form::is_form(parts) => {
                 Box::pin(self.post_form(parts, head, &place, body, peer, record)).await
             }
@@ -293,6 +299,10 @@ impl Gateway {
         let account = &self.sessions.principals().account;
         ShownOwner { id: account.to_string(), display_name: "daypass".to_owned() }
     }
+}
+
+fn slow_down() -> S3Error {
+    S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")
 }
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {

@@ -57,6 +57,10 @@ impl Claims {
         self.0.get(key)
     }
 
+    pub(super) fn replace(&mut self, key: &str, claim: Claim) {
+        self.0.insert(key.to_owned(), claim);
+    }
+
     /// Roughly what they take in memory.
     pub(super) fn size(&self) -> usize {
         let values = |claim: &Claim| claim.values().iter().map(|value| value.len() + 24).sum::<usize>();

@@ -52,6 +52,11 @@ pub struct Identity {
     /// Unique within its way: the `sub` of the provider's token, the canonical DN, what names the certificate, the webhook's
     /// user.
     pub subject: String,
+    /// Sessions that are made from one another are all of one proof.
+    pub proven_at: Timestamp,
+    /// No session outlives this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<Timestamp>,
     /// What the configuration or a session policy may ask of it, and no more.
     pub claims: Claims,
     /// The canonical DNs of the directory's groups that the configuration names.
@@ -73,6 +78,26 @@ impl Identity {
         }
     }
 
+    /// The groups as the proof had them, or those of them that were kept.
+    pub fn known_groups(&self) -> &[String] {
+        self.claims.get(LDAP_GROUPS).map_or(&self.groups, Claim::values)
+    }
+
+    /// In all of these groups instead; `None`: nothing changes.
+    #[must_use]
+    pub fn in_groups(&self, all: &[String], asked: &AskedClaims) -> Option<Self> {
+        let groups = asked.groups(all);
+        let is_claim = self.claims.get(LDAP_GROUPS).is_some();
+        if groups == self.groups && (!is_claim || self.known_groups() == all) {
+            return None;
+        }
+        let mut now = Self { groups, ..self.clone() };
+        if is_claim {
+            now.claims.replace(LDAP_GROUPS, Claim::Many(all.to_vec()));
+        }
+        Some(now)
+    }
+
     /// Roughly what it takes in memory.
     pub fn size(&self) -> usize {
         let lists = self.groups.iter().chain(&self.policies).map(|text| text.len() + 24).sum::<usize>();
@@ -91,6 +116,9 @@ impl Identity {
         if name.len() < 2 { format!("{}-{name}", self.way.namespace()) } else { name }
     }
 }
+
+/// The claim that changes while a session lives.
+const LDAP_GROUPS: &str = "ldap:groups";
 
 /// Percent-escapes everything but letters, digits and a few harmless marks.
 fn escape(text: &str) -> String {
@@ -117,16 +145,18 @@ pub struct Proof {
     /// Canonical DNs, all of them.
     pub groups: Vec<String>,
     pub policies: Vec<String>,
-    /// A session must not outlive this.
+    /// No session outlives this.
     pub valid_until: Option<Timestamp>,
 }
 
 impl Proof {
     /// The identity, with the claims that may be asked and no others.
-    pub fn identity(&self, asked: &AskedClaims) -> Result<Identity, TooManyClaims> {
+    pub fn identity(&self, asked: &AskedClaims, now: Timestamp) -> Result<Identity, TooManyClaims> {
         Ok(Identity {
             way: self.way.clone(),
             subject: self.subject.clone(),
+            proven_at: now,
+            valid_until: self.valid_until,
             claims: asked.select(&self.way, &self.said)?,
             groups: asked.groups(&self.groups),
             policies: self.policies.clone(),

@@ -75,8 +75,14 @@ impl Service {
             Authority::Own | Authority::Federated { .. } => (Vec::new(), role.max_duration),
         };
         let authority = Authority::Role { role: role.name.clone(), session_name: session_name.clone(), via };
-        let expires_at = call.now.plus(self.duration(call.parameters, most)?);
-        let origin = call.caller.session().origin.clone();
+        let asked_for = call.now.plus(self.duration(call.parameters, most)?);
+        let identity = call.caller.identity();
+        let valid_until = identity.and_then(|identity| identity.valid_until);
+        let expires_at = valid_until.map_or(asked_for, |end| end.min(asked_for));
+        let origin = match identity {
+            Some(identity) => Origin::Identity(Box::new(identity.clone())),
+            None => call.caller.session().origin.clone(),
+        };
         let credentials =
             self.mint(Grant { origin, authority, session_policy, tags, expires_at }, call.now)?;
         let arn = self.sessions.principals().account.assumed_role(&role.name, &session_name);
@@ -122,7 +128,9 @@ impl Service {
             (Authority::Own, Origin::User(name)) => {
                 Proven::User(principals.directory.user(name).ok_or_else(refused)?)
             }
-            (Authority::Own, Origin::Identity(identity)) => Proven::Identity(identity),
+            (Authority::Own, Origin::Identity(_)) => {
+                Proven::Identity(call.caller.identity().ok_or_else(refused)?)
+            }
             (Authority::Role { role, .. }, _) => Proven::Role(role),
             // AWS: no role can be assumed with the credentials of GetFederationToken.
             (Authority::Federated { .. }, _) => return Err(refused()),

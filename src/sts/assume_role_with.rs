@@ -87,13 +87,14 @@ impl Service {
         record: &mut Record,
     ) -> Result<String, StsError> {
         parameters.only(&[COMMON, by.parameters()].concat())?;
-        let session_policy = self.session_policy(parameters)?;
         let Shown { proof, subject } = self.prove(by, parameters, request, now).await?;
+        // Only now: it tells which policies there are.
+        let session_policy = self.session_policy(parameters)?;
         let asked = match &session_policy {
             None => self.sessions.principals().asked.clone(),
             Some(policy) => self.sessions.principals().asked.and(policy.claims()),
         };
-        let identity = proof.identity(&asked)?;
+        let identity = proof.identity(&asked, now)?;
         let asking = Claimed { by, parameters, request, now };
         let (mut answer, principal) = self.let_in_identity(asking, &proof, identity, session_policy)?;
         record.principal = principal;

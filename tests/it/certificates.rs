@@ -249,3 +249,25 @@ async fn a_certificate_changes_nothing_of_other_requests() {
     assert_eq!(tls.send(Some(&client("app", &tls.ca)), nobody).await.status, 403);
     assert_eq!(tls.gateway.backend().requests().len(), 1);
 }
+
+#[tokio::test]
+async fn sessions_made_from_that_of_a_certificate_end_with_it_too() {
+    let hop = allow("sts:AssumeRole", "arn:aws:iam::000000000000:role/next");
+    let hop = format!("[[policy]]\nname = \"hop\"\ndocument = '''{hop}'''\n");
+    let roles = "[[role]]\nname = \"first\"\npolicies = [\"hop\"]\n[[role.trust]]\ncertificate = { cn = \"app\" }\n\
+                 [[role]]\nname = \"next\"\npolicies = [\"reports\"]\n[[role.trust]]\nroles = [\"first\"]\n";
+    let tls = Tls::start(&format!("{hop}{roles}")).await;
+    let app = client("app", &tls.ca);
+    tls.gateway.advance(12 * 3600 - 600);
+    let first = tls.assume(Some(&app), "&RoleArn=arn:aws:iam::000000000000:role/first").await;
+    assert_eq!(first.element("Expiration").unwrap(), "2026-11-24T00:00:00Z");
+    let form = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn:aws:iam::000000000000:role/next";
+    let signed = call("POST", "/")
+        .service("sts")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form)
+        .at(tls.gateway.now())
+        .sign(&keys_of(&first), tls.gateway.address());
+    let next = tls.send(None, &[signed.head(), form.as_bytes().to_vec()].concat()).await;
+    assert_eq!(next.element("Expiration").unwrap(), "2026-11-24T00:00:00Z", "{}", next.text());
+}

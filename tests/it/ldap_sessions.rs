@@ -6,7 +6,7 @@ use std::io::Write as _;
 use daypass::identity::ldap::Transport;
 
 use crate::support::{
-    Gateway, Reply, allow, call,
+    Gateway, Keys, Reply, allow, call,
     directory::{Directory, Fault, GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD},
     keys_of,
 };
@@ -26,9 +26,15 @@ async fn start(lines: &str) -> (Gateway, Directory) {
         ca.path().display()
     );
     let home = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::home/${ldap:username}/*"}}"#;
+    let of_group = allow("s3:GetObject", "arn:aws:s3:::group/*").replace(
+        "}]}",
+        &format!(r#","Condition":{{"StringEquals":{{"ldap:groups":"cn=analysts,{GROUPS}"}}}}}}]}}"#),
+    );
     let gateway = Gateway::builder()
         .policy("data", &allow("s3:GetObject", "arn:aws:s3:::data/*"))
         .policy("home", home)
+        .policy("hop", &allow("sts:AssumeRole", ANALYST))
+        .policy("of-group", &of_group)
         .toml(&toml)
         .start()
         .await;
@@ -164,6 +170,60 @@ async fn a_group_that_was_left_gives_nothing_after_the_interval() {
     gateway.advance(600);
     gateway.send(&bob, call("GET", "/data/x")).await.is_ok();
     gateway.send(&role, call("GET", "/data/x")).await.is_ok();
+}
+
+const MOBILE: &str = "[[ldap.policy]]\ndn = \"uid=bob,ou=people,dc=example,dc=org\"\npolicies = [\"home\", \"hop\", \"of-group\"]\n";
+
+async fn assume(gateway: &Gateway, keys: &Keys) -> Reply {
+    let form = [("Action", "AssumeRole"), ("Version", "2011-06-15"), ("RoleArn", ANALYST)];
+    gateway.sts(keys, &form).await
+}
+
+fn leave(directory: &Directory) {
+    directory.entry(&format!("cn=Analysts,{GROUPS}"), &[("member", "uid=somebody,dc=example,dc=org")]);
+}
+
+#[tokio::test]
+async fn a_group_that_was_left_opens_no_role_to_a_live_session() {
+    let (gateway, directory) = start(MOBILE).await;
+    let bob = keys_of(&login(&gateway, "bob", "bob-password", None).await);
+    let role = keys_of(&assume(&gateway, &bob).await);
+    gateway.send(&role, call("GET", "/data/x")).await.is_ok();
+    leave(&directory);
+    gateway.advance(600);
+    assume(&gateway, &bob).await.is_error(403, "AccessDenied");
+    // Whoever comes into the group after the login has what it gives.
+    directory.entry(&format!("cn=Analysts,{GROUPS}"), &[("member", &format!("uid=bob,{PEOPLE}"))]);
+    gateway.advance(600);
+    let role = keys_of(&assume(&gateway, &bob).await);
+    gateway.send(&role, call("GET", "/data/x")).await.is_ok();
+}
+
+#[tokio::test]
+async fn a_session_made_from_another_is_no_new_login() {
+    let (gateway, directory) = start(MOBILE).await;
+    let bob = keys_of(&login(&gateway, "bob", "bob-password", None).await);
+    directory.remove(&format!("uid=bob,{PEOPLE}"));
+    gateway.advance(599);
+    let role = keys_of(&assume(&gateway, &bob).await);
+    gateway.send(&role, call("GET", "/data/x")).await.is_ok();
+    gateway.advance(1);
+    gateway.send(&role, call("GET", "/data/x")).await.is_error(400, "InvalidToken");
+}
+
+#[tokio::test]
+async fn a_condition_on_groups_follows_the_directory() {
+    let (gateway, directory) = start(MOBILE).await;
+    let bob = keys_of(&login(&gateway, "bob", "bob-password", None).await);
+    gateway.send(&bob, call("GET", "/group/x")).await.is_ok();
+    leave(&directory);
+    gateway.advance(600);
+    gateway.send(&bob, call("GET", "/group/x")).await.is_error(403, "AccessDenied");
+    gateway.send(&bob, call("GET", "/home/bob/x")).await.is_ok();
+    // A directory that is away changes nothing.
+    directory.fault(Fault::Busy);
+    gateway.advance(600);
+    gateway.send(&bob, call("GET", "/group/x")).await.is_error(403, "AccessDenied");
 }
 
 #[tokio::test]

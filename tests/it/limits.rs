@@ -179,6 +179,28 @@ async fn requests_in_flight_have_an_upper_number() {
 }
 
 #[tokio::test]
+async fn logins_that_nobody_signed_leave_room_for_signed_requests() {
+    let gateway = Gateway::builder().toml("[limits]\nmax_requests = 8\n").start().await;
+    let keys = gateway.session().await;
+    let login = format!(
+        "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 100\r\n\r\nAction=",
+        gateway.address()
+    );
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut slow = TcpStream::connect(gateway.address()).await.unwrap();
+        slow.write_all(login.as_bytes()).await.unwrap();
+        held.push(slow);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    gateway.unsigned_sts("AssumeRoleWithCustomToken", &[]).await.is_error(503, "SlowDown");
+    drop(held);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gateway.session().await;
+}
+
+#[tokio::test]
 async fn a_body_that_must_be_read_has_an_upper_size() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;

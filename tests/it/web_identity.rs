@@ -342,6 +342,8 @@ async fn an_opaque_token_is_whose_the_provider_says_it_is() {
         (json!({"active": "true"}), "InvalidIdentityToken"),
         (json!({"client_id": "other"}), "InvalidIdentityToken"),
         (json!({"aud": "other"}), "InvalidIdentityToken"),
+        (json!({"token_type": "Refresh"}), "InvalidIdentityToken"),
+        (json!({"token_type": "refresh_token"}), "InvalidIdentityToken"),
         (json!({"iss": "https://evil.example"}), "InvalidIdentityToken"),
         (json!({"exp": "soon"}), "InvalidIdentityToken"),
         (json!({"exp": null}), "InvalidIdentityToken"),

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Gateway, NOW, Provider, Reply, Scripted, SigningKey, call, keys_of};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+
+use crate::support::{Gateway, NOW, Provider, Reply, Scripted, SigningKey, allow, call, keys_of};
 
 async fn start(keys: &[&SigningKey], lines: &str) -> (Gateway, Provider) {
     let provider = Provider::start(keys).await;
@@ -137,6 +139,47 @@ async fn a_token_of_a_new_key_is_not_called_wrong_while_the_provider_cannot_be_a
 }
 
 #[tokio::test]
+async fn a_client_that_goes_away_does_not_take_the_fetch_along() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    let jwks = json!({"keys": [key.jwk()]}).to_string();
+    provider.answer("/keys", Scripted { after: Duration::from_millis(300), ..Scripted::ok(jwks) });
+    let body = format!(
+        "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&WebIdentityToken={}",
+        unknown(&key, &provider, "nobody's")
+    );
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: {}\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        gateway.address(),
+        body.len()
+    );
+    let mut stranger = TcpStream::connect(gateway.address()).await.unwrap();
+    stranger.write_all(request.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(stranger);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    login(&gateway, &key.token(&provider.claims(NOW))).await.is_ok();
+    assert_eq!(provider.asked("/keys"), 1);
+}
+
+#[tokio::test]
+async fn those_who_waited_for_a_provider_that_hangs_do_not_stand_in_line_for_it() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    provider.be_silent(true);
+    let token = key.token(&provider.claims(NOW));
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        gateway.advance(6);
+        login(&gateway, &token).await
+    };
+    let (first, late) = tokio::join!(login(&gateway, &token), late);
+    first.is_error(400, "IDPCommunicationError");
+    late.is_error(400, "IDPCommunicationError");
+    assert_eq!(provider.requests().len(), 1);
+}
+
+#[tokio::test]
 async fn old_keys_serve_while_the_provider_talks_nonsense_but_not_for_ever() {
     let key = SigningKey::new("a", "ES256");
     let (gateway, provider) = start(&[&key], "refresh_interval = \"10m\"\nmax_stale = \"1h\"\n").await;
@@ -221,4 +264,40 @@ async fn keys_behind_a_service_account_are_fetched_with_its_token() {
         heads[0].contains("authorization: Bearer first-token") && heads[1].contains("Bearer second-token"),
         "{heads:?}"
     );
+}
+
+#[tokio::test]
+async fn policies_that_a_token_named_end_with_the_provider_in_the_configuration() {
+    let key = SigningKey::new("a", "ES256");
+    let provider = Provider::start(&[&key]).await;
+    let data = || Gateway::builder().policy("data", &allow("s3:GetObject", "arn:aws:s3:::data/*"));
+    let toml = provider.toml("idp");
+    let gateway = data().toml(&format!("{toml}policy_claim = \"policy\"\n")).start().await;
+    let mut claims = provider.claims(NOW);
+    claims["policy"] = json!("data");
+    let form = [("WebIdentityToken", &*key.token(&claims))];
+    let keys = keys_of(&gateway.unsigned_sts("AssumeRoleWithWebIdentity", &form).await);
+    gateway.send(&keys, call("GET", "/data/x")).await.is_ok();
+    // The same keys at a gateway that no longer knows the provider, and at one that no longer asks for the claim.
+    for rest in ["", &toml] {
+        let later = data().toml(rest).start().await;
+        later.send(&keys, call("GET", "/data/x")).await.is_error(403, "AccessDenied");
+        later.backend().saw_nothing();
+    }
+}
+
+#[tokio::test]
+async fn nobody_learns_which_policies_there_are_before_the_proof_holds() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    let forged = SigningKey::new("a", "ES256").token(&provider.claims(NOW));
+    let mut answers = std::collections::HashSet::new();
+    for name in ["all", "gone"] {
+        let arn = format!("arn:aws:iam::000000000000:policy/{name}");
+        let form = [("WebIdentityToken", &*forged), ("PolicyArns.member.1.arn", &*arn)];
+        let reply = gateway.unsigned_sts("AssumeRoleWithWebIdentity", &form).await;
+        let id = reply.element("RequestId").unwrap();
+        answers.insert(reply.text().replace(&id, "ID"));
+    }
+    assert_eq!(answers.len(), 1, "{answers:#?}");
 }

@@ -69,7 +69,7 @@ async fn the_webhook_names_the_bearer_of_a_token() {
 async fn a_claim_cannot_take_the_place_of_the_user() {
     for name in ["user", "USER", "User"] {
         let body = format!(r#"{{"user":"ada","maxValiditySeconds":900,"claims":{{"{name}":"root"}}}}"#);
-        let identity = told(200, &body).await.unwrap().identity(&AskedClaims::new([], [])).unwrap();
+        let identity = told(200, &body).await.unwrap().identity(&AskedClaims::new([], []), NOW).unwrap();
         assert_eq!(identity.path(), "webhook/ada");
         assert_eq!(identity.claims.get("webhook:user").unwrap().values(), ["ada"]);
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -12,22 +13,17 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 /// An address stands for more people than a name does.
 const ADDRESS_FACTOR: u32 = 10;
 
-/// Users and addresses that are kept in mind, those of late.
+/// Of each kind that are kept in mind, those of late.
 const MAX_COUNTERS: u64 = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Throttle {
     max_failures: u32,
     window: Duration,
-    counters: Cache<Who, Arc<Counter>>,
-}
-
-/// Whose tries are counted.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    Name(String),
-    Dn(String),
-    Address(IpAddr),
+    /// Each kind by itself: whoever makes names up must not push out what is known of a user or of an address.
+    names: Cache<String, Arc<Counter>>,
+    users: Cache<String, Arc<Counter>>,
+    addresses: Cache<IpAddr, Arc<Counter>>,
 }
 
 /// The tries within the window, oldest first. Never more than may be.
@@ -52,29 +48,25 @@ pub(super) struct Try<'t> {
 
 impl Throttle {
     pub(super) fn new(max_failures: u32, window: Duration) -> Self {
-        let counters = Cache::builder()
-            .max_capacity(MAX_COUNTERS)
-            // A flood of names must not be able to keep a new one from being counted.
-            .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(window.saturating_mul(2))
-            .build();
-        Self { max_failures, window, counters }
+        Self {
+            max_failures,
+            window,
+            names: counters(window),
+            users: counters(window),
+            addresses: counters(window),
+        }
     }
 
     pub(super) fn begin(&self, name: &str, address: IpAddr, began: Instant) -> Result<Try<'_>, Throttled> {
-        let user = self.counter(Who::Name(name.to_owned()));
-        let address = self.counter(Who::Address(network(address)));
-        self.count(&user, self.max_failures, began)?;
-        if let Err(throttled) = self.count(&address, self.max_failures.saturating_mul(ADDRESS_FACTOR), began)
-        {
-            user.give_back(began);
+        // The address first: one that has had its tries makes no more counters.
+        let address = self.addresses.get_with(network(address), Arc::default);
+        self.count(&address, self.max_failures.saturating_mul(ADDRESS_FACTOR), began)?;
+        let user = self.names.get_with_by_ref(name, Arc::default);
+        if let Err(throttled) = self.count(&user, self.max_failures, began) {
+            address.give_back(began);
             return Err(throttled);
         }
         Ok(Try { throttle: self, began, user: vec![user], address })
-    }
-
-    fn counter(&self, who: Who) -> Arc<Counter> {
-        self.counters.get_with(who, Arc::default)
     }
 
     fn count(&self, counter: &Counter, most: u32, now: Instant) -> Result<(), Throttled> {
@@ -94,10 +86,19 @@ impl Throttle {
     }
 }
 
+fn counters<K: Hash + Eq + Send + Sync + 'static>(window: Duration) -> Cache<K, Arc<Counter>> {
+    Cache::builder()
+        .max_capacity(MAX_COUNTERS)
+        // A flood must not be able to keep a new one from being counted.
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_idle(window.saturating_mul(2))
+        .build()
+}
+
 impl Try<'_> {
     /// The name turned out to be this user's: all names of one user count as one.
     pub(super) fn is_of(&mut self, dn: &str) -> Result<(), Throttled> {
-        let counter = self.throttle.counter(Who::Dn(dn.to_owned()));
+        let counter = self.throttle.users.get_with_by_ref(dn, Arc::default);
         self.throttle.count(&counter, self.throttle.max_failures, self.began)?;
         self.user.push(counter);
         Ok(())
@@ -209,6 +210,28 @@ mod tests {
             throttle.begin(name, HERE, now).unwrap().is_of("cn=bob").unwrap();
         }
         throttle.begin("bobby", HERE, now).unwrap().is_of("cn=bob").unwrap_err();
+    }
+
+    #[test]
+    fn made_up_names_do_not_push_out_what_is_known_of_a_user() {
+        let throttle = throttle();
+        let now = Instant::now();
+        for _ in 0..3 {
+            throttle.begin("bob", address(1), now).unwrap().is_of("cn=bob").unwrap();
+        }
+        // An address that has had its tries makes no counters.
+        for number in 0..1000 {
+            let _ = throttle.begin(&format!("one-{number}"), address(2), now);
+        }
+        throttle.names.run_pending_tasks();
+        assert_eq!(throttle.names.entry_count(), 1 + 30);
+        // Nor do all addresses together reach the counters of users.
+        for number in 0..110_000 {
+            throttle.begin(&format!("many-{number}"), address(10 + number), now).unwrap();
+        }
+        throttle.names.run_pending_tasks();
+        let tried = throttle.begin("bob", address(1), now);
+        tried.unwrap().is_of("cn=bob").unwrap_err();
     }
 
     #[test]

@@ -43,6 +43,9 @@ pub(super) async fn introspect(
     if said.get("active") != Some(&Value::Bool(true)) {
         return Err(refused("the provider says that the token is not active"));
     }
+    // A refresh token is active too.
+    claims::kind(&said, "token_type")?;
+    claims::kind(&said, "typ")?;
     let settings = &provider.settings;
     if said.get("iss").is_some_and(|issuer| *issuer != settings.issuer.as_str()) {
         return Err(refused("the token is another issuer's"));

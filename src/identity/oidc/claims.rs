@@ -9,9 +9,9 @@ use crate::clock::Timestamp;
 const MAX_SUBJECT: usize = 1024;
 /// What the header of an ID token or an access token says of itself (RFC 7519, 5.1; RFC 9068, 2.1).
 const KINDS: &[&str] = &["jwt", "at+jwt"];
-/// What Keycloak says in the claims of tokens that are neither.
+/// What Keycloak says in the claims of tokens that are neither, and others where they are asked about one.
 const OTHER_KINDS: &[&str] =
-    &["refresh", "offline", "logout", "registrationaccesstoken", "initialaccesstoken"];
+    &["refresh", "refresh_token", "offline", "logout", "registrationaccesstoken", "initialaccesstoken"];
 const LOGOUT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// Checks everything that the provider's key vouches for; gives the audience that is ours.
@@ -24,13 +24,7 @@ pub(super) fn check(
     if header.kind.as_ref().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
         return Err(refused(format!("it is a token of the type {:?}", header.kind)));
     }
-    let of_another_kind = claims.get("typ").is_some_and(|kind| {
-        kind.as_str().is_none_or(|kind| OTHER_KINDS.contains(&kind.to_ascii_lowercase().as_str()))
-    });
-    let is_logout = claims.get("events").is_some_and(|events| events.get(LOGOUT).is_some());
-    if of_another_kind || is_logout {
-        return Err(refused("it is no ID token and no access token"));
-    }
+    kind(claims, "typ")?;
     let audience = audience(claims, settings)?;
     authorized_party(claims, settings)?;
     subject(claims)?;
@@ -43,6 +37,18 @@ pub(super) fn check(
         return Err(Error::Expired);
     }
     Ok(audience)
+}
+
+/// What a token says of itself must not be that it is for something else.
+pub(super) fn kind(claims: &Map<String, Value>, name: &str) -> Result<(), Error> {
+    let of_another_kind = claims.get(name).is_some_and(|kind| {
+        kind.as_str().is_none_or(|kind| OTHER_KINDS.contains(&kind.to_ascii_lowercase().as_str()))
+    });
+    let is_logout = claims.get("events").is_some_and(|events| events.get(LOGOUT).is_some());
+    if of_another_kind || is_logout {
+        return Err(refused("it is no ID token and no access token"));
+    }
+    Ok(())
 }
 
 pub(super) fn expiration(claims: &Map<String, Value>) -> Result<Timestamp, Error> {

@@ -224,7 +224,7 @@ impl Providers {
     pub async fn check(&self, now: Timestamp) -> Vec<(String, Result<String, String>)> {
         let mut checked = Vec::new();
         for provider in &self.0 {
-            let result = provider.keys.check(&provider.settings, now).await;
+            let result = provider.keys.check(provider, now).await;
             checked.push((provider.settings.name.clone(), result));
         }
         checked

@@ -6,7 +6,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -37,8 +37,10 @@ pub(super) struct KeySource {
     pub(super) http: HttpClient,
     known: ArcSwapOption<Known>,
     /// Held by the one who fetches.
-    fetching: Mutex<()>,
+    fetching: Arc<Mutex<()>>,
     last_try: AtomicI64,
+    /// How many tries came to their end.
+    tries: AtomicU64,
     /// Why the last try gave nothing; `None`: it gave keys.
     failure: ArcSwapOption<String>,
 }
@@ -91,8 +93,9 @@ impl KeySource {
         Ok(Self {
             http: HttpClient::new(settings.http.clone())?,
             known: ArcSwapOption::empty(),
-            fetching: Mutex::new(()),
+            fetching: Arc::default(),
             last_try: AtomicI64::new(NEVER),
+            tries: AtomicU64::new(0),
             failure: ArcSwapOption::empty(),
         })
     }
@@ -111,7 +114,7 @@ impl KeySource {
             return Ok(found);
         }
         let cooldown = seconds(provider.settings.refresh_cooldown);
-        let known = match self.fetch_after(&provider.settings, Some(&known), cooldown, now).await {
+        let known = match fetch_after(provider, Some(&known), cooldown, now).await {
             Ok(known) => known,
             Err(NotFetched::TooSoon) => return Err(refused("the provider has no such key")),
             // It may have one by now: who asked should come again.
@@ -128,14 +131,15 @@ impl KeySource {
         let settings = &provider.settings;
         let known = self.known.load_full().filter(|known| now < known.fetched_at.plus(settings.max_stale));
         let Some(known) = known else {
-            let fetched = self.fetch_after(settings, None, AFTER_FAILURE, now).await;
+            let fetched = fetch_after(provider, None, AFTER_FAILURE, now).await;
             return fetched.map_err(|cause| Error::Unavailable { cause: cause.to_string() });
         };
-        if now >= known.fetched_at.plus(settings.refresh_interval) && self.may_try(AFTER_FAILURE, now) {
+        let is_old = now >= known.fetched_at.plus(settings.refresh_interval);
+        if is_old && self.may_try(AFTER_FAILURE, now) && self.fetching.try_lock().is_ok() {
             let (provider, seen) = (provider.clone(), known.clone());
             // Nobody waits for this. When it fails, the old keys stay.
             tokio::spawn(async move {
-                let _ = provider.keys.fetch_after(&provider.settings, Some(&seen), AFTER_FAILURE, now).await;
+                let _ = fetch_after(&provider, Some(&seen), AFTER_FAILURE, now).await;
             });
         }
         Ok(known)
@@ -145,26 +149,7 @@ impl KeySource {
         now.unix() >= self.last_try.load(Ordering::Acquire).saturating_add(pause)
     }
 
-    /// Fetches, unless somebody did while this one waited, or the last try was less than `pause` seconds ago.
-    async fn fetch_after(
-        &self,
-        settings: &Settings,
-        seen: Option<&Arc<Known>>,
-        pause: i64,
-        now: Timestamp,
-    ) -> Result<Arc<Known>, NotFetched> {
-        let _one_at_a_time = self.fetching.lock().await;
-        if let Some(newer) = self.known.load_full()
-            && now < newer.fetched_at.plus(settings.max_stale)
-            && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &newer))
-        {
-            return Ok(newer);
-        }
-        if !self.may_try(pause, now) {
-            let failed = self.failure.load_full();
-            return Err(failed.map_or(NotFetched::TooSoon, |cause| NotFetched::Failed(cause.to_string())));
-        }
-        self.last_try.store(now.unix(), Ordering::Release);
+    async fn fetch_and_keep(&self, settings: &Settings, now: Timestamp) -> Result<Arc<Known>, NotFetched> {
         match self.fetch(settings).await {
             Ok(known) => {
                 let known = Arc::new(Known { fetched_at: now, ..known });
@@ -249,9 +234,10 @@ impl KeySource {
     }
 
     /// Whether the provider can be used, in words for operators.
-    pub(super) async fn check(&self, settings: &Settings, now: Timestamp) -> Result<String, String> {
+    pub(super) async fn check(&self, provider: &Arc<Provider>, now: Timestamp) -> Result<String, String> {
+        let settings = &provider.settings;
         self.last_try.store(NEVER, Ordering::Release);
-        let known = self.fetch_after(settings, None, 0, now).await.map_err(|cause| cause.to_string())?;
+        let known = fetch_after(provider, None, 0, now).await.map_err(|cause| cause.to_string())?;
         if settings.introspection.as_ref().is_some_and(|own| own.url.is_none())
             && known.endpoints.introspection.is_none()
         {
@@ -269,6 +255,39 @@ impl KeySource {
         }
         Ok(format!("it answers; usable keys: {}", known.keys.len()))
     }
+}
+
+/// Fetches, unless somebody tried while this one waited, or the last try was less than `pause` seconds ago.
+async fn fetch_after(
+    provider: &Arc<Provider>,
+    seen: Option<&Arc<Known>>,
+    pause: i64,
+    now: Timestamp,
+) -> Result<Arc<Known>, NotFetched> {
+    let keys = &provider.keys;
+    let tries = keys.tries.load(Ordering::Acquire);
+    let one_at_a_time = keys.fetching.clone().lock_owned().await;
+    if let Some(newer) = keys.known.load_full()
+        && now < newer.fetched_at.plus(provider.settings.max_stale)
+        && seen.is_none_or(|seen| !Arc::ptr_eq(seen, &newer))
+    {
+        return Ok(newer);
+    }
+    // Whoever waited for a try that failed must not begin the next: they would stand in line for a provider that hangs.
+    if keys.tries.load(Ordering::Acquire) != tries || !keys.may_try(pause, now) {
+        let failed = keys.failure.load_full();
+        return Err(failed.map_or(NotFetched::TooSoon, |cause| NotFetched::Failed(cause.to_string())));
+    }
+    keys.last_try.store(now.unix(), Ordering::Release);
+    // A task of its own: a caller that goes away must not break it off and leave the others with the pause alone.
+    let fetching = provider.clone();
+    let fetch = tokio::spawn(async move {
+        let _one_at_a_time = one_at_a_time;
+        let fetched = fetching.keys.fetch_and_keep(&fetching.settings, now).await;
+        fetching.keys.tries.fetch_add(1, Ordering::AcqRel);
+        fetched
+    });
+    fetch.await.unwrap_or_else(|_| Err(NotFetched::Failed("the fetch did not come to its end".to_owned())))
 }
 
 impl Settings {
