@@ -126,6 +126,14 @@ pub(super) fn ways(
     let by_name =
         ways.certificate.iter().filter(|settings| settings.policy_from_cn).map(|_| Way::Certificate);
     identity_policies.named_by_proof = by_token.chain(by_name).collect();
+    let issuers = ways.oidc.iter().map(|provider| (provider.name.clone(), provider.issuer.clone()));
+    identity_policies.issuers = issuers.collect();
+    let open = [
+        ways.ldap.as_ref().map(|_| Way::Ldap),
+        ways.certificate.as_ref().map(|_| Way::Certificate),
+        ways.webhook.as_ref().map(|_| Way::Webhook),
+    ];
+    identity_policies.ways = open.into_iter().flatten().collect();
     Some((ways, identity_policies))
 }
 

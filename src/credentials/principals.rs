@@ -94,6 +94,11 @@ impl Principals {
             (Origin::Identity(_), Some(now)) => Proven::Identity(now),
             (Origin::Identity(identity), None) => Proven::Identity(identity),
         };
+        if let Proven::Identity(identity) = proven
+            && !self.of_identities.vouches_for(identity)
+        {
+            return None;
+        }
         match (&session.authority, proven) {
             (Authority::Role { role, via, .. }, _) => self.policies_in_role(role, via, proven),
             (_, Proven::Identity(identity)) => session.own_set(self.own_policies(identity), &self.policies),
@@ -196,9 +201,20 @@ pub struct IdentityPolicies {
     pub webhook: Vec<String>,
     /// The ways whose proofs name policies themselves.
     pub named_by_proof: Vec<Way>,
+    /// The issuers of the providers, by the providers' names.
+    pub issuers: HashMap<String, String>,
+    /// The other ways that are open.
+    pub ways: Vec<Way>,
 }
 
 impl IdentityPolicies {
+    /// Whether whoever proved somebody would still be asked: a provider of another issuer is another provider, whatever its name.
+    fn vouches_for(&self, identity: &Identity) -> bool {
+        let Way::Oidc(name) = &identity.way else { return self.ways.contains(&identity.way) };
+        let issuer = identity.claims.get("jwt:iss").and_then(|claim| claim.values().first());
+        issuer.is_some() && self.issuers.get(name) == issuer
+    }
+
     /// Every policy that is named.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.ldap.iter().flat_map(|(_, names)| names).chain(&self.webhook)

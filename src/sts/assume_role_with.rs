@@ -193,6 +193,10 @@ impl Service {
         asking.authorize(claimed.by.iam_action(), &resource, Needs::NoDeny, &RequestTags::default())?;
         let asked_for = claimed.now.plus(self.duration_of(claimed, most)?);
         let expires_at = proof.valid_until.map_or(asked_for, |end| end.min(asked_for));
+        if expires_at <= claimed.now {
+            // Good for a moment more by the leeway between clocks, but not for a session.
+            return Err(oidc::Error::Expired.into());
+        }
         let (arn, id) = (principal.arn.to_string(), assumed_role_id(&authority, &principal.user_id));
         let credentials =
             self.mint(Grant { origin, authority, session_policy, tags, expires_at }, claimed.now)?;

@@ -154,6 +154,12 @@ async fn what_providers_said_is_kept_when_nothing_of_them_has_changed() {
     login().await.is_ok();
     assert_eq!(provider.asked("/keys"), 2);
     gateway.send(&session, call("GET", "/data/x")).await.is_ok();
+    // Another issuer under the same name is another provider.
+    let issuer = format!("issuer = \"{}\"", provider.issuer());
+    gateway.reload(|text| text.replace(&issuer, "issuer = \"http://127.0.0.1:1\""));
+    gateway.send(&session, call("GET", "/data/x")).await.is_error(400, "InvalidToken");
+    gateway.reload(|text| text.replace("issuer = \"http://127.0.0.1:1\"", &issuer));
+    gateway.send(&session, call("GET", "/data/x")).await.is_ok();
     // The provider goes out of the configuration: what it proved is proven no more.
     let reloaded = gateway
         .reload(|text| text.split("[[oidc]]").next().unwrap().replace("roles = [\"r\"]", "roles = []"));

@@ -290,6 +290,8 @@ async fn a_session_is_as_long_as_asked_unless_the_provider_binds_it_to_the_token
     assert_eq!(reply.element("Expiration").unwrap(), "2026-11-23T12:05:00Z");
     let session = keys_of(&reply);
     bound.send(&session, call("GET", "/data/x")).await.is_ok();
+    let over = key.token(&claims(&provider, json!({"exp": NOW.unix() - 30})));
+    login(&bound, &over, &lasting("7200")).await.is_error(400, "ExpiredTokenException");
     bound.advance(300);
     bound.send(&session, call("GET", "/data/x")).await.is_error(400, "ExpiredToken");
 }

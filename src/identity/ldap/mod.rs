@@ -114,10 +114,10 @@ impl From<Throttled> for Error {
 /// The directory.
 #[derive(Debug)]
 pub struct Ldap {
-    directory: Directory,
+    directory: Arc<Directory>,
     throttle: Throttle,
     pace: Pace,
-    recheck: Recheck,
+    recheck: Arc<Recheck>,
 }
 
 impl Ldap {
@@ -128,8 +128,8 @@ impl Ldap {
         Ok(Self {
             throttle: Throttle::new(settings.max_failures, settings.failure_window),
             pace: Pace::default(),
-            recheck: Recheck::new(settings.recheck_interval),
-            directory: Directory::new(settings)?,
+            recheck: Arc::new(Recheck::new(settings.recheck_interval)),
+            directory: Arc::new(Directory::new(settings)?),
         })
     }
 

@@ -24,6 +24,9 @@ const MAX_WEIGHT: u64 = 32 * 1024 * 1024;
 /// People who are asked for at the same time.
 const MAX_GATES: u64 = 10_000;
 
+/// So long does a request of a live session wait for the directory.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A directory that failed is asked again after this.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
 
@@ -32,8 +35,16 @@ pub(super) struct Recheck {
     interval: Duration,
     checks: Cache<String, Arc<Check>>,
     /// One question for one user at a time.
-    gates: Cache<String, Arc<Mutex<()>>>,
+    gates: Cache<String, Arc<Gate>>,
     is_down: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// Held by the one who asks.
+    asking: Arc<Mutex<()>>,
+    /// The answer did not come in time: nobody else waits for it.
+    is_slow: AtomicBool,
 }
 
 /// What a directory said of somebody, the last time that it said anything.
@@ -61,6 +72,30 @@ pub(super) struct Session<'s> {
     pub(super) since: Timestamp,
 }
 
+/// The same, for a task.
+#[derive(Debug)]
+struct Asked {
+    dn: String,
+    username: String,
+    known: Vec<String>,
+    since: Timestamp,
+}
+
+impl Asked {
+    fn of(session: Session<'_>) -> Self {
+        Self {
+            dn: session.dn.to_owned(),
+            username: session.username.to_owned(),
+            known: session.known.to_vec(),
+            since: session.since,
+        }
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session { dn: &self.dn, username: &self.username, known: &self.known, since: self.since }
+    }
+}
+
 impl Recheck {
     pub(super) fn new(interval: Duration) -> Self {
         let checks = Cache::builder()
@@ -77,10 +112,11 @@ impl Recheck {
         Self { interval, checks, gates: Cache::new(MAX_GATES), is_down: AtomicBool::new(false) }
     }
 
-    /// The groups, or `None` for a user who is gone.
+    /// The groups, or `None` for a user who is gone. A directory that takes its time is not waited for longer than
+    /// [`PATIENCE`]: what is known counts until its answer is here.
     pub(super) async fn groups(
-        &self,
-        directory: &Directory,
+        self: &Arc<Self>,
+        directory: &Arc<Directory>,
         session: Session<'_>,
         now: Timestamp,
     ) -> Option<Arc<[String]>> {
@@ -91,20 +127,33 @@ impl Recheck {
             return answer(last.as_deref(), session);
         }
         let gate = self.gates.get_with_by_ref(&key, Arc::default);
-        let failed_before = last.as_ref().is_some_and(|check| check.failed);
-        let _alone = if failed_before {
-            // One finds out whether the directory is back; the others go on with what is known.
-            match gate.try_lock() {
-                Ok(alone) => alone,
-                Err(_) => return answer(last.as_deref(), session),
+        let came = match gate.asking.clone().try_lock_owned() {
+            Ok(alone) => {
+                let last = self.checks.get(&key);
+                if self.is_fresh(last.as_deref(), session, now) {
+                    return answer(last.as_deref(), session);
+                }
+                // A task of its own: a client that goes away does not break it off.
+                let (recheck, directory) = (self.clone(), directory.clone());
+                let (asked, gate, key) = (Asked::of(session), gate.clone(), key.clone());
+                let asking = tokio::spawn(async move {
+                    recheck.ask_and_keep(&directory, &asked, key, now).await;
+                    gate.is_slow.store(false, Ordering::Relaxed);
+                    drop(alone);
+                });
+                tokio::time::timeout(PATIENCE, asking).await.is_ok()
             }
-        } else {
-            gate.lock().await
+            Err(_) if gate.is_slow.load(Ordering::Relaxed) => true,
+            Err(_) => tokio::time::timeout(PATIENCE, gate.asking.lock()).await.is_ok(),
         };
-        let last = self.checks.get(&key);
-        if self.is_fresh(last.as_deref(), session, now) {
-            return answer(last.as_deref(), session);
+        if !came {
+            gate.is_slow.store(true, Ordering::Relaxed);
         }
+        answer(self.checks.get(&key).as_deref(), session)
+    }
+
+    async fn ask_and_keep(&self, directory: &Directory, asked: &Asked, key: String, now: Timestamp) {
+        let session = asked.session();
         let check = match ask(directory, session).await {
             Ok(known) => {
                 if self.is_down.swap(false, Ordering::Relaxed) {
@@ -119,13 +168,12 @@ impl Recheck {
                 if is_news {
                     tracing::warn!(cause = %failure, "groups of live sessions cannot be asked for: what was known last counts");
                 }
+                let last = self.checks.get(&key);
                 let known = last.map_or(Known::Nothing, |check| check.known_to(session));
                 Check { known, asked: now, failed: true }
             }
         };
-        let groups = answer(Some(&check), session);
         self.checks.insert(key, Arc::new(check));
-        groups
     }
 
     /// Whether nobody need be asked; the session's beginning counts as a check.
