@@ -12,6 +12,16 @@ use crate::{
     secret::{AccessKeyId, SecretAccessKey, SessionToken},
 };
 
+/// Why there are no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    #[error("the session token could not be made")]
+    Unspecified(#[from] Unspecified),
+    /// A token that no replica would open, or that fits into no request.
+    #[error("what the session says does not fit into its token")]
+    TooLarge,
+}
+
 /// What STS gives out.
 #[derive(Debug)]
 pub struct TemporaryCredentials {

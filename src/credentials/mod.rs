@@ -11,7 +11,7 @@ mod tests;
 
 pub use self::{
     keyring::{Keyring, KeyringError},
-    mint::{TemporaryCredentials, generate_user_keys},
+    mint::{MintError, TemporaryCredentials, generate_user_keys},
     principals::{IdentityPolicies, Principals, role_id},
     seal::OpenError,
     session::{Authority, Grant, Origin, Session, SessionPolicy, SessionTags},

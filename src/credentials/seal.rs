@@ -22,8 +22,9 @@ const KEY_ID: usize = 4;
 const SALT: usize = 16;
 const HEADER: usize = 1 + KEY_ID + SALT;
 const TAG: usize = 16;
-/// A token is well under 1 KiB; one with a session policy of 2,048 characters under 4 KiB; fifty tags may be 20 KiB more.
-const MAX_TOKEN: usize = 12 * 1024;
+/// A token is well under 1 KiB; one with a session policy of 2,048 characters under 4 KiB. Tags, claims and groups may be more than
+/// fits, and are refused when the token is made.
+pub(super) const MAX_TOKEN: usize = 12 * 1024;
 /// What a derived key is for: nothing else opens with it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Purpose(&'static [u8]);

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{
     keyring::Keyring,
-    mint::{TemporaryCredentials, key_pair},
+    mint::{MintError, TemporaryCredentials, key_pair},
     principals::Principals,
     seal::{self, OpenError},
     session::{Authority, Grant, Origin, Session, SessionTags},
@@ -178,14 +178,13 @@ impl SessionStore {
     }
 
     /// Makes the credentials that a grant stands for.
-    pub fn mint(
-        &self,
-        grant: Grant,
-        now: Timestamp,
-    ) -> Result<TemporaryCredentials, aws_lc_rs::error::Unspecified> {
+    pub fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, MintError> {
         let (access_key_id, secret) = key_pair("ASIA", &self.random)?;
         let session = Session::new(access_key_id.clone(), secret.clone(), grant, now);
         let session_token = seal::seal(&session, &self.keyring, &self.random)?;
+        if session_token.expose().len() > seal::MAX_TOKEN {
+            return Err(MintError::TooLarge);
+        }
         let session = Arc::new(session.with_token(session_token.clone()));
         let expiration = session.expires_at;
         self.keep(session, now);

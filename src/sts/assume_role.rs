@@ -14,7 +14,8 @@ use crate::{
     arn::RoleArn,
     clock::Timestamp,
     credentials::{
-        Authenticated, Authority, Grant, Origin, SessionPolicy, SessionTags, TemporaryCredentials, role_id,
+        Authenticated, Authority, Grant, MintError, Origin, SessionPolicy, SessionTags, TemporaryCredentials,
+        role_id,
     },
     identity::{Proven, Role, User},
 };
@@ -174,9 +175,15 @@ impl Service {
     }
 
     pub(super) fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, StsError> {
-        self.sessions.mint(grant, now).map_err(|cause| {
-            StsError::receiver(ErrorCode::InternalFailure, "The credentials could not be made.")
-                .caused_by(cause)
+        self.sessions.mint(grant, now).map_err(|cause| match cause {
+            MintError::TooLarge => StsError::sender(
+                ErrorCode::PackedPolicyTooLarge,
+                "The session policy, tags and claims are together more than fits into a session token.",
+            ),
+            MintError::Unspecified(_) => {
+                StsError::receiver(ErrorCode::InternalFailure, "The credentials could not be made.")
+                    .caused_by(cause)
+            }
         })
     }
 

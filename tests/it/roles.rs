@@ -163,6 +163,23 @@ async fn a_transitive_tag_goes_on_and_stays_as_it_is() {
 }
 
 #[tokio::test]
+async fn tags_that_no_token_can_carry_are_refused_when_they_are_set() {
+    let gateway = start().await;
+    let long = "x".repeat(256);
+    let keys: Vec<(String, String)> =
+        (1..=50).map(|n| (format!("Tags.member.{n}.Key"), format!("Tags.member.{n}.Value"))).collect();
+    let names: Vec<String> = (1..=50).map(|n| format!("cost-center-{n}")).collect();
+    let all = keys
+        .iter()
+        .zip(&names)
+        .flat_map(|((key, value), name)| [(key.as_str(), name.as_str()), (value.as_str(), long.as_str())]);
+    let all: Vec<(&str, &str)> = all.collect();
+    let admin = keys_of(&assume(&gateway, &gateway.alice(), ADMIN, &[]).await);
+    assume(&gateway, &admin, READER, &all).await.is_error(400, "PackedPolicyTooLarge");
+    assume(&gateway, &admin, READER, &all[..20]).await.is_ok();
+}
+
+#[tokio::test]
 async fn policies_named_by_arn_narrow_like_an_inline_one() {
     let gateway = start().await;
     let narrow = ("PolicyArns.member.1.arn", "arn:aws:iam::000000000000:policy/narrow");
