@@ -1,5 +1,6 @@
 //! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
 
+mod certificate_and_webhook;
 mod check;
 mod fingerprint;
 mod people;

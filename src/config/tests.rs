@@ -315,7 +315,7 @@ fn the_example_loads_and_shows_the_defaults() {
 #[test]
 fn the_example_has_every_key() {
     let (_folder, text) = example();
-    let code = ["check.rs", "people.rs", "trust.rs", "ways.rs"].map(|file| {
+    let code = ["certificate_and_webhook.rs", "check.rs", "people.rs", "trust.rs", "ways.rs"].map(|file| {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file)).unwrap()
     });
     let code = code.concat();
@@ -369,6 +369,8 @@ fn ways_that_would_be_open_to_strangers_are_problems() {
             "not a signature algorithm that can be used",
         ),
         (with("client_ids", "max_stale = \"1m\"\nclient_ids"), "must not be shorter than refresh_interval"),
+        (with("client_ids", "bearer_token_file = \"token\"\nclient_ids"), "needs jwks_url"),
+        (format!("{directory}failure_window = \"9999999h\"\n"), "must be 24h at the most"),
         (format!("{provider}{provider}"), "there is another provider `idp`"),
         (
             format!("{provider}{}", provider.replace("\"idp\"", "\"two\"")),

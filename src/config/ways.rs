@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use super::{
     Listen,
+    certificate_and_webhook::{certificate, webhook_settings},
     check::certificates,
     people::{Policies, named},
     reader::{Placed, Table},
@@ -177,7 +178,7 @@ fn provider(table: &Table<'_>) -> Option<oidc::Settings> {
     let algorithms = algorithms(table);
     let (ca_pem, ca_is_good) = authorities(table);
     let jwks_url = table.parsed("jwks_url", url);
-    let bearer_token_file = table.string("bearer_token_file").map(|file| table.path_of(&file.value));
+    let bearer_token_file = bearer_token_file(table);
     let introspection = optional(table.table("introspection"), |table| introspection(table, allow_http));
     let timeout = duration(table, "timeout", Duration::from_secs(5));
     let refresh_interval = duration(table, "refresh_interval", Duration::from_secs(15 * 60));
@@ -216,6 +217,23 @@ fn provider(table: &Table<'_>) -> Option<oidc::Settings> {
         refresh_interval,
         max_stale,
     })
+}
+
+fn bearer_token_file(table: &Table<'_>) -> Option<std::path::PathBuf> {
+    let file = table.string("bearer_token_file")?;
+    if !table.has("jwks_url") {
+        let what = "needs jwks_url: the token goes to no address that a document names";
+        table.problem(file.line, "bearer_token_file", what);
+    }
+    Some(table.path_of(&file.value))
+}
+
+fn failure_window(table: &Table<'_>) -> Duration {
+    let window = duration(table, "failure_window", Duration::from_secs(5 * 60));
+    if window > Duration::from_secs(24 * 60 * 60) {
+        table.problem(table.line(), "failure_window", "must be 24h at the most");
+    }
+    window
 }
 
 fn introspection(table: &Table<'_>, allow_http: bool) -> Option<oidc::Introspection> {
@@ -285,7 +303,7 @@ fn directory(table: &Table<'_>) -> Option<ldap::Settings> {
     let member_of = table.boolean("member_of", false);
     let connect_timeout = duration(table, "connect_timeout", Duration::from_secs(2));
     let timeout = duration(table, "timeout", Duration::from_secs(5));
-    let failure_window = duration(table, "failure_window", Duration::from_secs(5 * 60));
+    let failure_window = failure_window(table);
     let recheck_interval = duration(table, "recheck_interval", Duration::from_secs(5 * 60));
     let (host, port, transport) = address?;
     if !ca_is_good || (wants_groups && group_base.is_none()) {
@@ -343,50 +361,15 @@ fn directory_policies(table: &Table<'_>, policies: &Policies) -> Vec<(String, Ve
     mapped
 }
 
-/// Open when the listener asks for certificates.
-#[expect(clippy::option_option, reason = "absent and wrong are two things")]
-fn certificate(table: Table<'_>, listen: Option<&Listen>) -> Option<Option<certificate::Settings>> {
-    let policy_from_cn = table.boolean("policy_from_cn", false);
-    let crl_pem = table.file("crl_file", false);
-    let wants_crl = table.string("crl_file").is_some();
-    let ca_pem = listen.and_then(|listen| listen.tls.as_ref()).and_then(|tls| tls.client_ca_pem.clone());
-    if table.is_there() && listen.is_some() && ca_pem.is_none() {
-        table.problem(
-            table.line(),
-            "",
-            "needs listen.tls.client_ca_file: nobody would be asked for a certificate",
-        );
-    }
-    table.finish();
-    if wants_crl && crl_pem.is_none() {
-        return None;
-    }
-    let crl_pem = crl_pem.map(|file| file.value);
-    Some(ca_pem.map(|ca_pem| certificate::Settings { ca_pem, crl_pem, policy_from_cn }))
-}
-
-fn webhook_settings(table: &Table<'_>, policies: &Policies) -> Option<(webhook::Settings, Vec<String>)> {
-    let allow_http = table.boolean("allow_http", false);
-    let url = table.required_parsed("url", |text| values::url(text, allow_http));
-    let auth_token = table.optional_secret("auth_token").map(|token| SecretString::from(token.value));
-    let (ca_pem, ca_is_good) = authorities(table);
-    let timeout = duration(table, "timeout", Duration::from_secs(5));
-    let names = named(table, "policies", &policies.names(), "policy");
-    let url = url?;
-    let named_hosts = url.host().map(str::to_owned).into_iter().collect();
-    let http = HttpSettings { ca_pem, timeout, allow_http, named_hosts };
-    ca_is_good.then(|| (webhook::Settings { url, auth_token, http, policies: names.clone() }, names))
-}
-
 /// `ca_file`, and whether it is good or absent.
-fn authorities(table: &Table<'_>) -> (Option<Vec<u8>>, bool) {
+pub(super) fn authorities(table: &Table<'_>) -> (Option<Vec<u8>>, bool) {
     let wanted = table.string("ca_file").is_some();
     let pem = certificates(table, "ca_file");
     let is_good = !wanted || pem.is_some();
     (pem, is_good)
 }
 
-fn duration(table: &Table<'_>, name: &str, default: Duration) -> Duration {
+pub(super) fn duration(table: &Table<'_>, name: &str, default: Duration) -> Duration {
     table.parsed(name, values::duration).unwrap_or(default)
 }
 

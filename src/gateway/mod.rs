@@ -12,6 +12,7 @@ mod request_body;
 mod request_id;
 mod route;
 mod s3_errors;
+mod valve;
 
 use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
 

@@ -15,7 +15,9 @@ use super::{
     record::{Decision, Record},
     reply::ReplyBody,
     request_body::Prepared,
-    s3_errors, xml,
+    s3_errors,
+    valve::{Opener, Valve},
+    xml,
 };
 use crate::{
     backend::{Outgoing, Progress},
@@ -34,6 +36,9 @@ pub(super) const MAX_FORM_FILE: u64 = 8 * 1024 * 1024;
 /// All fields before the file.
 const MAX_FIELDS: usize = 64;
 const MAX_FIELD: u64 = 64 * 1024;
+const MAX_ALL_FIELDS: usize = 256 * 1024;
+/// What of a form comes in before its sender is proven.
+const BEFORE_PROOF: usize = 512 * 1024;
 
 /// Whether a request is a form upload.
 pub(super) fn is_form(parts: &Parts) -> bool {
@@ -60,7 +65,7 @@ impl Gateway {
             return Err(invalid("A form upload carries its signature in its fields, and no query."));
         }
         let stall = self.settings.stall_timeout;
-        let mut form = form(parts, body)?;
+        let (mut form, valve) = form(parts, body)?;
         let (fields, file) = within(stall, read_fields(&mut form)).await?;
         let now = self.lasting.clock.now();
 
@@ -92,6 +97,7 @@ impl Gateway {
             refuse_public(permit.spec(), permit.headers(), &[])?;
         }
 
+        valve.open();
         let file = read_file(file, stall, signed.policy().length_range()).await?;
         check_file(&headers, &file)?;
         no_second_file(&mut form, stall).await?;
@@ -104,7 +110,8 @@ impl Gateway {
     }
 }
 
-fn form(parts: &Parts, body: Incoming) -> Result<Multipart<'static>, S3Error> {
+/// The form, of whose body only [`BEFORE_PROOF`] comes in until the valve is opened.
+fn form(parts: &Parts, body: Incoming) -> Result<(Multipart<'static>, Opener), S3Error> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(content_type)
@@ -113,12 +120,14 @@ fn form(parts: &Parts, body: Incoming) -> Result<Multipart<'static>, S3Error> {
         .whole_stream(MAX_FORM_FILE + 1024 * 1024)
         .per_field(MAX_FIELD)
         .for_field("file", MAX_FORM_FILE);
-    Ok(Multipart::with_constraints(body.into_data_stream(), boundary, Constraints::new().size_limit(limits)))
+    let (body, valve) = Valve::new(body.into_data_stream(), BEFORE_PROOF);
+    Ok((Multipart::with_constraints(body, boundary, Constraints::new().size_limit(limits)), valve))
 }
 
 /// The fields before the file, and the file, of which nothing is read yet.
 async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field<'static>), S3Error> {
     let mut fields = FormFields::default();
+    let mut size = 0;
     for _ in 0..=MAX_FIELDS {
         let field = form.next_field().await.map_err(of_multipart)?;
         let Some(field) = field else {
@@ -129,6 +138,10 @@ async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field
             return Ok((fields, field));
         }
         let value = field.bytes().await.map_err(of_multipart)?;
+        size += value.len();
+        if size > MAX_ALL_FIELDS {
+            return Err(malformed("The fields of the form are too large."));
+        }
         let value = String::from_utf8(value.to_vec()).map_err(|_| malformed("A field is not text."))?;
         fields.push(&name, value).map_err(|problem| of_policy(&problem))?;
     }

@@ -61,6 +61,37 @@ async fn a_flood_of_unknown_key_ids_fetches_once_in_a_cool_down_and_good_logins_
     login(&gateway, &good).await.is_ok();
 }
 
+/// The times are printed, not asserted: `cargo test --release --test it ten_thousand -- --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_unknown_key_ids_cost_one_fetch() {
+    let key = SigningKey::new("a", "ES256");
+    let (gateway, provider) = start(&[&key], "").await;
+    let good = key.token(&provider.claims(NOW));
+    login(&gateway, &good).await.is_ok();
+    let timed = async |many: usize| {
+        let mut times = Vec::new();
+        for _ in 0..many {
+            let began = Instant::now();
+            login(&gateway, &good).await.is_ok();
+            times.push(began.elapsed());
+        }
+        times.sort_unstable();
+        times[many / 2]
+    };
+    let calm = timed(200).await;
+    gateway.advance(30);
+    let flood = async {
+        for number in 0..10_000 {
+            login(&gateway, &unknown(&key, &provider, &format!("random-{number}")))
+                .await
+                .is_error(400, "InvalidIdentityToken");
+        }
+    };
+    let ((), flooded) = tokio::join!(flood, timed(200));
+    assert_eq!(provider.asked("/keys"), 2);
+    println!("a good login: {calm:?} in calm, {flooded:?} beside the flood (median of 200)");
+}
+
 #[tokio::test]
 async fn a_key_that_the_provider_took_back_is_dead_after_the_next_fetch() {
     let (old, new) = (SigningKey::new("old", "ES256"), SigningKey::new("new", "ES256"));

@@ -322,6 +322,7 @@ async fn a_token_that_is_no_id_token_and_no_access_token_is_refused() {
         json!({"typ": "Refresh"}),
         json!({"typ": "Offline"}),
         json!({"typ": 1}),
+        json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}),
         json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}),
     ] {
         is_refused(&login(&gateway, &key.token(&with(claims.clone(), change))).await);

@@ -63,5 +63,6 @@ impl Directory {
 fn said(failure: &Failure) -> String {
     match failure {
         Failure::Down(cause) | Failure::Unusable(cause) => cause.clone(),
+        Failure::Busy => failure.to_string(),
     }
 }

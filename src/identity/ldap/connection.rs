@@ -29,6 +29,9 @@ pub(super) enum Failure {
     /// It answered, but not in a way that may be relied on.
     #[error("the directory's answer cannot be used: {0}")]
     Unusable(String),
+    /// All connections were in use, which says nothing about the directory.
+    #[error("all connections to the directory are in use")]
+    Busy,
 }
 
 impl Failure {

@@ -114,6 +114,7 @@ impl Directory {
         match &outcome {
             Err(Failure::Down(_)) => call.failed(Instant::now()),
             Err(Failure::Unusable(_)) | Ok(_) => call.answered(),
+            Err(Failure::Busy) => drop(call),
         }
         outcome
     }

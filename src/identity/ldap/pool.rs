@@ -3,13 +3,22 @@
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool::managed::{Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult};
+use deadpool::{
+    Runtime,
+    managed::{
+        Manager, Metrics, Object, Pool, PoolError, QueueMode, RecycleError, RecycleResult, TimeoutType,
+        Timeouts,
+    },
+};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connection::{Bound, Connection, Connector, Failure, code};
 
 /// Of each kind.
 const MOST: usize = 16;
+
+/// For one of them to be free.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Load balancers forget quiet connections after minutes, and do not say so.
 const MAX_IDLE: Duration = Duration::from_secs(60);
@@ -52,13 +61,16 @@ pub(super) fn pool(connector: &Arc<Connector>, service: Option<ServiceAccount>) 
     Pool::builder(Makes { connector: Arc::clone(connector), service })
         .max_size(MOST)
         .queue_mode(QueueMode::Lifo)
+        .runtime(Runtime::Tokio1)
         .build()
-        .unwrap_or_else(|_| unreachable!("a pool without timeouts needs no runtime"))
+        .unwrap_or_else(|_| unreachable!("the pool has a runtime for its timeouts"))
 }
 
 pub(super) async fn take(pool: &Connections) -> Result<Object<Makes>, Failure> {
-    pool.get().await.map_err(|cause| match cause {
+    let waits = Timeouts { wait: Some(LONGEST_WAIT), create: None, recycle: None };
+    pool.timeout_get(&waits).await.map_err(|cause| match cause {
         PoolError::Backend(failure) => failure,
+        PoolError::Timeout(TimeoutType::Wait) => Failure::Busy,
         other => Failure::down(other),
     })
 }

@@ -192,8 +192,9 @@ impl Providers {
         let named = |candidate: &&Arc<Provider>| provider.is_none_or(|name| candidate.settings.name == name);
         let from =
             self.0.iter().filter(named).find(|provider| provider.settings.issuer == unverified.issuer());
-        let provider =
-            from.ok_or_else(|| refused(format!("no provider has the issuer {:?}", unverified.issuer())))?;
+        let provider = from.ok_or_else(|| {
+            refused(format!("no provider has the issuer {:?}", claims::short(unverified.issuer())))
+        })?;
         let (header, claims) = provider.signed(unverified, now).await?;
         let audience = claims::check(&claims, &header, &provider.settings, now)?;
         let claims = match &provider.settings {
