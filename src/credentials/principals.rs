@@ -81,7 +81,8 @@ impl Principals {
         self.of_users.get(name)
     }
 
-    /// The policies of whoever is behind a session; `None` when they are gone, or one of them is no longer trusted.
+    /// The policies of whoever is behind a session; `None` when they are gone, or one of them is no longer trusted. Found once for
+    /// a session: a new configuration has sessions of its own.
     ///
     /// `identity`: as it is now, where a directory knows better than the session.
     pub(super) fn policies_of(
@@ -89,11 +90,19 @@ impl Principals {
         session: &Session,
         identity: Option<&Identity>,
     ) -> Option<Arc<PolicySet>> {
-        let proven = match (&session.origin, identity) {
-            (Origin::User(name), _) => Proven::User(self.directory.user(name)?),
-            (Origin::Identity(_), Some(now)) => Proven::Identity(now),
-            (Origin::Identity(identity), None) => Proven::Identity(identity),
-        };
+        match (&session.origin, identity) {
+            (_, Some(now)) => self.find_policies(session, Proven::Identity(now)),
+            (Origin::Identity(identity), None) => {
+                session.policies(|| self.find_policies(session, Proven::Identity(identity)))
+            }
+            (Origin::User(name), None) => session.policies(|| {
+                let user = self.directory.user(name)?;
+                self.find_policies(session, Proven::User(user))
+            }),
+        }
+    }
+
+    fn find_policies(&self, session: &Session, proven: Proven<'_>) -> Option<Arc<PolicySet>> {
         if let Proven::Identity(identity) = proven
             && !self.of_identities.vouches_for(identity)
         {
@@ -101,7 +110,9 @@ impl Principals {
         }
         match (&session.authority, proven) {
             (Authority::Role { role, via, .. }, _) => self.policies_in_role(role, via, proven),
-            (_, Proven::Identity(identity)) => session.own_set(self.own_policies(identity), &self.policies),
+            (_, Proven::Identity(identity)) => {
+                self.policies.resolve(&self.own_policies(identity)).map(Arc::new)
+            }
             (_, Proven::User(user)) => self.of_users.get(&user.name).cloned(),
             (_, Proven::Role(_)) => None,
         }

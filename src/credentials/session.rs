@@ -106,8 +106,8 @@ pub struct Session {
     /// Resolved from names when it is first used, and kept.
     session_set: OnceLock<Arc<PolicySet>>,
     principal: OnceLock<Arc<Principal>>,
-    /// The policies that an identity has without a role, with the names they were resolved from.
-    own_set: ArcSwapOption<(Vec<String>, Arc<PolicySet>)>,
+    /// Of whoever is behind it, found when it is first used, and kept; `None`: nobody is, or nobody trusts them.
+    policies: OnceLock<Option<Arc<PolicySet>>>,
     /// The signing key of the day, region and service last used.
     signing_key: ArcSwapOption<DerivedKey>,
 }
@@ -157,7 +157,7 @@ impl Session {
             tags: grant.tags,
             session_set: OnceLock::new(),
             principal: OnceLock::new(),
-            own_set: ArcSwapOption::empty(),
+            policies: OnceLock::new(),
             signing_key: ArcSwapOption::empty(),
         }
     }
@@ -241,16 +241,9 @@ impl Session {
         Some(self.session_set.get_or_init(resolve).clone())
     }
 
-    /// The policies of these names, resolved when they change. A name without a policy gives `None`.
-    pub(super) fn own_set(&self, names: Vec<String>, registry: &PolicyRegistry) -> Option<Arc<PolicySet>> {
-        if let Some(kept) = &*self.own_set.load()
-            && kept.0 == names
-        {
-            return Some(kept.1.clone());
-        }
-        let set = Arc::new(registry.resolve(&names)?);
-        self.own_set.store(Some(Arc::new((names, set.clone()))));
-        Some(set)
+    /// The policies of whoever is behind it, found once.
+    pub(super) fn policies(&self, find: impl FnOnce() -> Option<Arc<PolicySet>>) -> Option<Arc<PolicySet>> {
+        self.policies.get_or_init(find).clone()
     }
 
     /// Who this is, made once.
