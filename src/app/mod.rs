@@ -16,8 +16,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::assemble::Generation;
 pub use self::reload::{Environment, Reloaded, Reloader, Source};
+use self::{assemble::Generation, reload::AtStart};
 use crate::{
     clock::Clock,
     config::Config,
@@ -153,6 +153,7 @@ struct Parts {
     workers: Vec<Arc<ArcSwap<Gateway>>>,
     server: Arc<ArcSwap<server::Settings>>,
     places: Places,
+    at_start: AtStart,
     fingerprint: crate::config::Fingerprint,
     ways: Arc<crate::identity::Ways>,
 }
@@ -166,7 +167,7 @@ impl Parts {
     ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
         let lasting = lasting(clock, config.limits.max_requests)?;
         let places = Places::new(config.limits.max_connections);
-        let fingerprint = config.fingerprint.clone();
+        let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
         let gateway = |_| {
             let gateway = Gateway::new(generation.shared.clone(), generation.pool()?);
@@ -175,11 +176,13 @@ impl Parts {
         let workers = (0..workers).map(gateway).collect::<anyhow::Result<Vec<_>>>()?;
         let handlers = workers.iter().cloned().map(handler).collect();
         let server = Arc::new(ArcSwap::new(generation.server));
-        Ok((Self { lasting, workers, server, places, fingerprint, ways: generation.ways }, handlers))
+        let ways = generation.ways;
+        Ok((Self { lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
     }
 
     fn reloader(self, source: Source) -> Reloader {
-        Reloader::new(source, self.lasting, self.workers, self.server, self.fingerprint, self.ways)
+        let Self { lasting, workers, server, at_start, fingerprint, ways, .. } = self;
+        Reloader::new(source, lasting, workers, server, at_start, fingerprint, ways)
     }
 }
 

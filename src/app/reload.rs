@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
@@ -14,7 +15,7 @@ use arc_swap::ArcSwap;
 
 use super::assemble::Generation;
 use crate::{
-    config::{self, Change, Fingerprint},
+    config::{self, Change, Config, Fingerprint},
     gateway::{Gateway, Lasting},
     identity::Ways,
     server,
@@ -45,9 +46,38 @@ pub struct Reloader {
     running: Mutex<Running>,
 }
 
+/// What a running gateway cannot change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AtStart {
+    address: SocketAddr,
+    max_connections: usize,
+    max_requests: usize,
+}
+
+impl AtStart {
+    pub(super) fn of(config: &Config) -> Self {
+        Self {
+            address: config.listen.address,
+            max_connections: config.limits.max_connections,
+            max_requests: config.limits.max_requests,
+        }
+    }
+
+    /// The keys whose new value waits for a restart.
+    fn waiting(&self, newer: &Self) -> Vec<&'static str> {
+        let keys = [
+            ("listen.address", self.address != newer.address),
+            ("limits.max_connections", self.max_connections != newer.max_connections),
+            ("limits.max_requests", self.max_requests != newer.max_requests),
+        ];
+        keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+}
+
 /// What runs, to compare the next one with.
 #[derive(Debug)]
 struct Running {
+    at_start: AtStart,
     fingerprint: Fingerprint,
     ways: Arc<Ways>,
     generation: u64,
@@ -59,7 +89,12 @@ pub enum Reloaded {
     /// The same in every piece: nothing was done.
     Unchanged,
     /// It runs.
-    Swapped { generation: u64, changes: Vec<Change> },
+    Swapped {
+        generation: u64,
+        changes: Vec<Change>,
+        /// What of them waits for a restart.
+        waiting: Vec<&'static str>,
+    },
     /// The old one runs on.
     Refused { problems: String },
 }
@@ -73,10 +108,11 @@ impl Reloader {
         lasting: Arc<Lasting>,
         workers: Vec<Arc<ArcSwap<Gateway>>>,
         server: Arc<ArcSwap<server::Settings>>,
+        at_start: AtStart,
         fingerprint: Fingerprint,
         ways: Arc<Ways>,
     ) -> Self {
-        let running = Mutex::new(Running { fingerprint, ways, generation: 1 });
+        let running = Mutex::new(Running { at_start, fingerprint, ways, generation: 1 });
         Self { source, lasting, workers, server, running }
     }
 
@@ -86,12 +122,14 @@ impl Reloader {
         let reloaded = self.try_reload(&mut running);
         match &reloaded {
             Reloaded::Unchanged => tracing::info!("the configuration is the same, nothing was changed"),
-            Reloaded::Swapped { generation, changes } => {
+            Reloaded::Swapped { generation, changes, waiting } => {
                 for change in changes {
                     tracing::info!(generation, "configuration: {change}");
                 }
                 tracing::info!(generation, "a new configuration runs");
-                warn_of_restarts(changes);
+                for key in waiting {
+                    tracing::warn!("{key} has changed: a restart is needed for it");
+                }
             }
             Reloaded::Refused { problems } => {
                 for problem in problems.lines() {
@@ -109,6 +147,7 @@ impl Reloader {
             Err(problems) => return Reloaded::Refused { problems: problems.to_string() },
         };
         let fingerprint = config.fingerprint.clone();
+        let at_start = AtStart::of(&config);
         let changes = running.fingerprint.changes(&fingerprint);
         if changes.is_empty() {
             return Reloaded::Unchanged;
@@ -133,9 +172,14 @@ impl Reloader {
             worker.store(gateway);
         }
         self.server.store(generation.server);
-        *running =
-            Running { fingerprint, ways: generation.ways, generation: running.generation.saturating_add(1) };
-        Reloaded::Swapped { generation: running.generation, changes }
+        let sections =
+            AT_START_ALONE.iter().filter(|section| changes.iter().any(|change| change.is_in(section)));
+        let mut waiting: Vec<&'static str> = sections.copied().collect();
+        waiting.extend(running.at_start.waiting(&at_start));
+        running.fingerprint = fingerprint;
+        running.ways = generation.ways;
+        running.generation = running.generation.saturating_add(1);
+        Reloaded::Swapped { generation: running.generation, changes, waiting }
     }
 
     /// Reloads when a file has changed and then stood still for one interval, so that a half-written one is not read. Never
@@ -163,13 +207,6 @@ impl Reloader {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let files = running.fingerprint.files().iter();
         files.map(|path| (path.clone(), Seen::of(path))).collect()
-    }
-}
-
-fn warn_of_restarts(changes: &[Change]) {
-    for section in AT_START_ALONE.iter().filter(|section| changes.iter().any(|change| change.is_in(section)))
-    {
-        tracing::warn!("[{section}] has changed: a restart is needed for it");
     }
 }
 

@@ -168,6 +168,21 @@ async fn what_providers_said_is_kept_when_nothing_of_them_has_changed() {
 }
 
 #[tokio::test]
+async fn what_needs_a_restart_is_named() {
+    let gateway = Gateway::start().await;
+    let reloaded = gateway.reload(|text| {
+        text.replace("127.0.0.1:0", "127.0.0.1:1") + "[limits]\nmax_requests = 3\n[log]\nlevel = \"warn\"\n"
+    });
+    match reloaded {
+        Reloaded::Swapped { waiting, .. } => {
+            assert_eq!(waiting, ["log", "listen.address", "limits.max_requests"])
+        }
+        other => panic!("{other:?}"),
+    }
+    gateway.send(&gateway.session().await, call("GET", "/data/x")).await.is_ok();
+}
+
+#[tokio::test]
 async fn a_changed_file_is_read_once_it_stands_still() {
     let gateway = Gateway::builder()
         .toml("[[policy]]\nname = \"from-file\"\nfile = \"policy.json\"\n[[role]]\nname = \"reader\"\npolicies = [\"from-file\"]\n")
