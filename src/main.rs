@@ -5,10 +5,16 @@
     reason = "a command answers on standard output and error"
 )]
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 use daypass::{
     app::{self, Source},
     clock::{Clock as _, SystemClock},
@@ -79,6 +85,12 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Print what completes commands and options in a shell.
+    #[command(hide = true)]
+    Completions { shell: Shell },
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man { folder: PathBuf },
 }
 
 #[derive(Debug, Args)]
@@ -158,8 +170,34 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let went_well = runtime()?.block_on(daypass::demo::run(once))?;
             return Ok(if went_well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "daypass", &mut script);
+            std::io::stdout().write_all(&script)?;
+        }
+        Command::Man { folder } => write_manual(&folder)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The day that the manual pages bear: of the last change to the commands.
+const MANUAL_OF: &str = "2026-11-27";
+
+/// A page of the program and one of each command that help lists.
+fn write_manual(folder: &Path) -> anyhow::Result<()> {
+    let mut program = Arguments::command().disable_help_subcommand(true);
+    program.build();
+    let commands = program.get_subcommands().filter(|command| !command.is_hide_set());
+    for described in std::iter::once(&program).chain(commands) {
+        let name = described.get_display_name().unwrap_or("daypass").to_owned();
+        // A date of the build would make two builds differ.
+        let page = clap_mangen::Man::new(described.clone()).title(&name).date(MANUAL_OF).manual("Daypass");
+        let source = concat!("daypass ", env!("CARGO_PKG_VERSION"));
+        let mut roff = Vec::new();
+        page.source(source).render(&mut roff)?;
+        std::fs::write(folder.join(format!("{name}.1")), roff)?;
+    }
+    Ok(())
 }
 
 fn check(file: &ConfigFile, online: bool) -> anyhow::Result<ExitCode> {
