@@ -1,13 +1,18 @@
-# A static-enough binary on a base without a shell; runs as uid 65532.
-FROM rust:1-bookworm AS build
+# The binary on a base without a shell, as uid 65532. Writes nothing: run it with --read-only --cap-drop=ALL.
+FROM docker.io/library/rust:1.94.1-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends cmake && rm -rf /var/lib/apt/lists/*
-WORKDIR /build
+WORKDIR /daypass
 COPY . .
-RUN cargo build --release --locked --bin daypass
+RUN make release
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /build/target/release/daypass /usr/bin/daypass
+LABEL org.opencontainers.image.title="daypass" \
+      org.opencontainers.image.description="Temporary credentials for any S3 storage" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /daypass/LICENSE /usr/share/doc/daypass/LICENSE
+COPY --from=build /daypass/target/dist/release/daypass /usr/bin/daypass
 USER 65532:65532
-EXPOSE 9000
+EXPOSE 9000 9001
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/daypass"]
 CMD ["serve", "--config", "/etc/daypass/daypass.toml"]
