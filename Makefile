@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit clients identity bench bench-long memory fuzz setup clean
+.PHONY: help demo test check unit clients identity packages release reproducible deb sbom bench bench-long memory fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,13 +12,14 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit clients identity ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo
+test: setup check unit clients identity packages ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo
 	@echo "make test: all passed"
 
-check: ## format, lints, documentation
+check: ## format, lints, documentation, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+	.cache/bin/cargo-deny --log-level error check licenses bans sources
 
 unit: ## what needs no other program
 	cargo test --workspace --all-targets
@@ -37,6 +38,30 @@ identity: ## real clients log in through Keycloak, oidc-provider, slapd, certifi
 	cargo build --workspace --bins
 	$(PYTHON) tests/identity/run.py
 	$(PYTHON) tests/identity/sts_docs.py
+
+packages: ## unit of systemd, chart and manifests, compose file, Dockerfile, completions, manual
+	cargo build --bin daypass
+	$(PYTHON) tests/packages/run.py
+
+# Neither the folder of the sources nor that of the registry may show in the binary.
+CARGO_HOME ?= $(HOME)/.cargo
+RELEASE = CARGO_TARGET_DIR=target/dist \
+  RUSTFLAGS="--remap-path-prefix=$(CURDIR)=/daypass --remap-path-prefix=$(CARGO_HOME)=/cargo" \
+  CFLAGS="-ffile-prefix-map=$(CURDIR)=/daypass -ffile-prefix-map=$(CARGO_HOME)=/cargo"
+
+release: ## the binary as it is shipped, in target/dist/release; the same bytes from any folder
+	$(RELEASE) cargo build --release --locked --bin daypass
+
+reproducible: ## build it twice in different folders and compare (long)
+	scripts/reproducible
+
+deb: release ## target/dist/debian/daypass_VERSION_ARCH.deb, checked by lintian, unpacked and run
+	scripts/setup deb
+	scripts/deb
+
+sbom: ## target/dist/daypass.cdx.json: what the binary is made of, as CycloneDX
+	scripts/setup sbom
+	scripts/sbom
 
 bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision and a login cost
 	cargo bench --bench policy --bench identity

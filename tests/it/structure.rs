@@ -279,9 +279,17 @@ fn every_example_is_a_configuration() {
         write("tls/server.key", &made.signing_key.serialize_pem());
         write("tls/bundle.pem", &authority());
         write("tls/ca.crt", &authority());
+        for (at, mounted) in text.match_indices("/run/secrets/") {
+            let name = text[at + mounted.len()..].split('"').next().unwrap();
+            if !name.contains('/') && name != "sealing.keys" {
+                write(&format!("secrets/{name}"), &format!("a-secret-of-its-own-for-{name}"));
+            }
+        }
         write(
             "daypass.toml",
-            &text.replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "tls/ca.crt"),
+            &text
+                .replace("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "tls/ca.crt")
+                .replace("\"/run/secrets/", "\"secrets/"),
         );
         let file = folder.path().join("daypass.toml");
         let loaded = daypass::config::load(&file, &|name| Some(format!("value-of-{name}")));
