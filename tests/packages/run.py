@@ -244,7 +244,7 @@ def the_manual_renders_without_warnings():
     with tempfile.TemporaryDirectory() as folder:
         run(DAYPASS, "man", folder)
         pages = sorted(pathlib.Path(folder).iterdir())
-        assert [page.name for page in pages[:2]] == ["daypass-check.1", "daypass-demo.1"] and pages[-1].name == "daypass.1"
+        assert {"daypass.1", "daypass-serve.1", "daypass-check.1"} <= {page.name for page in pages}
         for page in pages:
             assert run("mandoc", "-T", "lint", "-W", "warning", page) == ""
             assert run("sh", "-c", 'man --warnings -l "$0" >/dev/null', page) == ""
