@@ -49,7 +49,7 @@ RELEASE = CARGO_TARGET_DIR=target/dist \
   RUSTFLAGS="--remap-path-prefix=$(CURDIR)=/daypass --remap-path-prefix=$(CARGO_HOME)=/cargo" \
   CFLAGS="-ffile-prefix-map=$(CURDIR)=/daypass -ffile-prefix-map=$(CARGO_HOME)=/cargo"
 
-release: ## the binary as it is shipped, in target/dist/release; the same bytes from any folder
+release: ## the binary as it is shipped, in target/dist/release; no folder of this machine is in it
 	$(RELEASE) cargo build --release --locked --bin daypass
 
 reproducible: ## build it twice in different folders and compare (long)
