@@ -43,9 +43,10 @@ packages: ## unit of systemd, chart and manifests, compose file, Dockerfile, com
 	cargo build --bin daypass
 	$(PYTHON) tests/packages/run.py
 
-# Neither the folder of the sources nor that of the registry may show in the binary.
+# Neither the folder of the sources, nor that of the registry, nor the minute (which C code asks its compiler for) may show in the binary.
 CARGO_HOME ?= $(HOME)/.cargo
-RELEASE = CARGO_TARGET_DIR=target/dist \
+SOURCE_DATE_EPOCH ?= 1795737600
+RELEASE = CARGO_TARGET_DIR=target/dist SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) \
   RUSTFLAGS="--remap-path-prefix=$(CURDIR)=/daypass --remap-path-prefix=$(CARGO_HOME)=/cargo" \
   CFLAGS="-ffile-prefix-map=$(CURDIR)=/daypass -ffile-prefix-map=$(CARGO_HOME)=/cargo"
 
