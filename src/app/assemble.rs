@@ -12,6 +12,7 @@ use crate::{
     identity::Ways,
     s3::PublicHosts,
     server, sts,
+    telemetry::metrics::BackendSeen,
 };
 
 /// Everything that one configuration makes but the pools to the backend, of which each worker has its own.
@@ -32,7 +33,7 @@ impl Generation {
         ways: Option<Arc<Ways>>,
     ) -> anyhow::Result<Self> {
         let server = Arc::new(server_settings(&config)?);
-        let backend = backend_settings(&config.backend);
+        let backend = backend_settings(&config.backend, lasting.metrics().backend().clone());
         Backend::new(backend.clone()).context("backend.ca_file")?;
         let ways = match ways {
             Some(ways) => ways,
@@ -51,7 +52,8 @@ impl Generation {
 fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Shared {
     let principals = Arc::new(config.principals);
     let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
-    let sessions = Arc::new(sessions.with_directory(ways.ldap.clone()));
+    let sessions = sessions.with_directory(ways.ldap.clone());
+    let sessions = Arc::new(sessions.counted_by(lasting.metrics().sessions().clone()));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];
     regions.dedup();
@@ -70,7 +72,7 @@ fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Sh
     gateway::Shared::new(settings, sessions, sts, lasting)
 }
 
-fn backend_settings(config: &config::Backend) -> backend::Settings {
+fn backend_settings(config: &config::Backend, seen: Arc<BackendSeen>) -> backend::Settings {
     backend::Settings {
         tls: config.endpoint.tls,
         authority: config.endpoint.authority.clone(),
@@ -85,6 +87,7 @@ fn backend_settings(config: &config::Backend) -> backend::Settings {
             first_byte: config.first_byte_timeout,
             ..Timeouts::default()
         },
+        seen,
     }
 }
 

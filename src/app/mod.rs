@@ -20,8 +20,8 @@ pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use self::{assemble::Generation, reload::AtStart};
 use crate::{
     clock::Clock,
-    config::Config,
-    gateway::{Gateway, Lasting, ReplyBody, admin},
+    config::{self, Config},
+    gateway::{Gateway, Lasting, ReplyBody, Status, admin},
     server::{self, Drained, Peer, Places},
 };
 
@@ -31,6 +31,7 @@ pub struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
+    admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
 }
 
@@ -38,6 +39,11 @@ impl Running {
     /// Where it listens; the port is the real one also when the configuration says 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// For a gateway that was started from a file.
@@ -49,7 +55,9 @@ impl Running {
     pub async fn shutdown(self) -> Drained {
         // The receiver lives as long as the server runs.
         let _ = self.stop.send(true);
-        self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 })
+        let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
+        drop(self.admin);
+        drained
     }
 }
 
@@ -64,14 +72,16 @@ pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
 pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let listener = listen(config.listen.address, false)?;
     let address = listener.local_addr()?;
+    let admin = config.admin.clone();
     let (parts, mut handlers) = Parts::new(config, clock, 1)?;
     let (stop, stopped) = watch::channel(false);
+    let admin = admin.map(|admin| parts.admin(&admin, stopped.clone())).transpose()?;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, reloader })
+    Ok(Running { address, stop, serving, admin, reloader })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -79,7 +89,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
 pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (address, listeners) = listen_for(workers, config.listen.address)?;
-    let admin = config.admin.as_ref().map(|admin| admin.address);
+    let admin = config.admin.clone();
     let endpoint = config.backend.endpoint.authority.clone();
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
@@ -98,27 +108,34 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    let reloader = Arc::new(parts.reloader(source));
-    current_thread()?.block_on(async {
-        let admin = admin.map(|address| start_admin(address, stopped)).transpose()?;
+    let cut = current_thread()?.block_on(async {
+        let admin = admin.map(|admin| parts.admin(&admin, stopped)).transpose()?;
+        let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
         until_told_to_stop(&reloader).await?;
+        tracing::info!("stopping: no new connections, requests under way finish");
+        let _ = stop.send(true);
+        // The admin listener says so meanwhile.
+        let cut = tokio::task::spawn_blocking(move || until_ended(threads)).await??;
         drop((admin, watching));
-        anyhow::Ok(())
+        anyhow::Ok(cut)
     })?;
-    tracing::info!("stopping: no new connections, requests under way finish");
-    let _ = stop.send(true);
-    let mut cut = 0;
-    for thread in threads {
-        let drained = thread.join().map_err(|_| anyhow!("a worker ended by a defect"))??;
-        cut += drained.cut;
-    }
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How many connections were cut, of all workers.
+fn until_ended(workers: Vec<thread::JoinHandle<anyhow::Result<Drained>>>) -> anyhow::Result<usize> {
+    let mut cut = 0;
+    for worker in workers {
+        let drained = worker.join().map_err(|_| anyhow!("a worker ended by a defect"))??;
+        cut += drained.cut;
+    }
+    Ok(cut)
 }
 
 /// Until SIGTERM or SIGINT. SIGHUP reads the configuration again.
@@ -154,7 +171,7 @@ struct Parts {
     server: Arc<ArcSwap<server::Settings>>,
     places: Places,
     at_start: AtStart,
-    fingerprint: crate::config::Fingerprint,
+    fingerprint: config::Fingerprint,
     ways: Arc<crate::identity::Ways>,
 }
 
@@ -184,19 +201,38 @@ impl Parts {
         let Self { lasting, workers, server, at_start, fingerprint, ways, .. } = self;
         Reloader::new(source, lasting, workers, server, at_start, fingerprint, ways)
     }
+
+    /// Starts the admin listener. It answers until the value goes, also while the rest drains.
+    fn admin(
+        &self,
+        settings: &config::Admin,
+        stopping: watch::Receiver<bool>,
+    ) -> anyhow::Result<AdminListener> {
+        let address = settings.address;
+        let listener = server::listen(address, false)
+            .with_context(|| format!("admin.address: {address} cannot be opened"))?;
+        let address = listener.local_addr()?;
+        let listener = TcpListener::from_std(listener)?;
+        let current = self.workers.first().ok_or_else(|| anyhow!("there is no worker"))?.clone();
+        let status = Status::new(current, self.places.clone(), stopping, settings.ready_needs_backend);
+        let health = admin::Health::new(status);
+        let handler = move |request: Request<Incoming>, _: Peer| {
+            let health = health.clone();
+            async move { health.answer(&request) }
+        };
+        let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
+        let places = Places::new(settings.load().limits.max_connections);
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(server::serve(listener, settings, places, handler, stopped));
+        Ok(AdminListener { address, _stop: stop })
+    }
 }
 
-fn start_admin(address: SocketAddr, stopped: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<Drained>> {
-    let listener = server::listen(address, false)
-        .with_context(|| format!("admin.address: {address} cannot be opened"))?;
-    let health = admin::Health::new(stopped.clone());
-    let handler = move |request: Request<Incoming>, _: Peer| {
-        let health = health.clone();
-        async move { health.answer(&request) }
-    };
-    let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
-    let places = Places::new(settings.load().limits.max_connections);
-    Ok(tokio::spawn(server::serve(TcpListener::from_std(listener)?, settings, places, handler, stopped)))
+/// The admin listener, which ends with this value.
+#[derive(Debug)]
+struct AdminListener {
+    address: SocketAddr,
+    _stop: watch::Sender<bool>,
 }
 
 /// One listener for each worker, all at the same address.

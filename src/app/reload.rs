@@ -19,6 +19,7 @@ use crate::{
     gateway::{Gateway, Lasting},
     identity::Ways,
     server,
+    telemetry::metrics::ReloadOutcome,
 };
 
 /// The environment variables, by name.
@@ -99,6 +100,16 @@ pub enum Reloaded {
     Refused { problems: String },
 }
 
+impl Reloaded {
+    fn outcome(&self) -> ReloadOutcome {
+        match self {
+            Self::Unchanged => ReloadOutcome::Unchanged,
+            Self::Swapped { generation, .. } => ReloadOutcome::Swapped { generation: *generation },
+            Self::Refused { .. } => ReloadOutcome::Refused,
+        }
+    }
+}
+
 /// Sections that a running gateway cannot change.
 const AT_START_ALONE: &[&str] = &["admin", "log"];
 
@@ -120,6 +131,7 @@ impl Reloader {
     pub fn reload(&self) -> Reloaded {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let reloaded = self.try_reload(&mut running);
+        self.lasting.metrics().reloaded(reloaded.outcome(), self.lasting.now().unix());
         match &reloaded {
             Reloaded::Unchanged => tracing::info!("the configuration is the same, nothing was changed"),
             Reloaded::Swapped { generation, changes, waiting } => {

@@ -21,6 +21,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::Instant;
 
 use super::body::OutboundBody;
+use crate::telemetry::metrics::ExchangeFailure;
 
 /// Limits on the phases of an exchange with the backend.
 #[derive(Debug, Clone)]
@@ -53,6 +54,18 @@ pub enum ExchangeError {
     NotARequest(#[source] http::Error),
     #[error("the exchange with the backend broke off")]
     Broken(#[source] hyper_util::client::legacy::Error),
+}
+
+impl ExchangeError {
+    /// As it is counted; `None`: nothing went to the backend.
+    pub(super) fn failure(&self) -> Option<ExchangeFailure> {
+        match self {
+            Self::Connect(_) => Some(ExchangeFailure::Connect),
+            Self::FirstByte => Some(ExchangeFailure::Timeout),
+            Self::Broken(_) => Some(ExchangeFailure::Broken),
+            Self::NotARequest(_) => None,
+        }
+    }
 }
 
 /// How much of a reply a connection holds when the client takes it slowly; of a request body, when the backend does.
@@ -135,6 +148,11 @@ impl Progress {
     pub fn moved(&self) {
         let after = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_after.store(after, Ordering::Relaxed);
+    }
+
+    /// Since a byte last moved.
+    pub(super) fn waited(&self) -> Duration {
+        self.last().elapsed()
     }
 
     fn last(&self) -> Instant {

@@ -23,6 +23,7 @@ use crate::{
     },
     secret::{AccessKeyId, SecretAccessKey},
     sigv4::{ChunkedEncoder, OutboundHead, PayloadHash, SigningKey, encode_component, encode_path, sign},
+    telemetry::metrics::BackendSeen,
 };
 
 /// Where the backend is and with which keys.
@@ -40,6 +41,8 @@ pub struct Settings {
     /// Nobody can change bytes on the way, even without TLS.
     pub trust_link: bool,
     pub timeouts: Timeouts,
+    /// How exchanges end is counted there.
+    pub seen: Arc<BackendSeen>,
 }
 
 /// The backend.
@@ -102,8 +105,25 @@ impl Backend {
         progress: &Progress,
         now: Timestamp,
     ) -> Result<Response<Incoming>, ExchangeError> {
+        let upload = match &outgoing {
+            Outgoing::Object { upload, .. } => Some(upload.verdict()),
+            Outgoing::Nothing | Outgoing::Document(_) | Outgoing::EmptyObject { .. } => None,
+        };
         let request = self.request(permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
-        self.pool.exchange(request, progress).await
+        let reply = self.pool.exchange(request, progress).await;
+        let failure = match &reply {
+            Ok(reply) => {
+                self.settings.seen.answered(reply.status(), progress.waited());
+                None
+            }
+            // An upload that failed a check was broken off by us.
+            Err(_) if upload.is_some_and(|upload| upload.failure().is_some()) => None,
+            Err(error) => error.failure(),
+        };
+        if let Some(failure) = failure {
+            self.settings.seen.failed(failure);
+        }
+        reply
     }
 
     fn request(

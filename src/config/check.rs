@@ -154,8 +154,9 @@ fn admin(table: Table<'_>) -> Option<Option<Admin>> {
         return Some(None);
     }
     let address = table.required_parsed("address", values::address);
+    let ready_needs_backend = table.boolean("ready_needs_backend", false);
     table.finish();
-    Some(Some(Admin { address: address? }))
+    Some(Some(Admin { address: address?, ready_needs_backend }))
 }
 
 fn backend(table: Table<'_>) -> Option<Backend> {

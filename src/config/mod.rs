@@ -72,9 +72,11 @@ impl fmt::Debug for Tls {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Admin {
     pub address: SocketAddr,
+    /// `/health/ready` says no while the backend fails.
+    pub ready_needs_backend: bool,
 }
 
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use crate::{
     identity::{Identity, Way, ldap::Ldap},
     secret::AccessKeyId,
     sigv4::{self, Claim, Rules, VerifiedSignature},
+    telemetry::metrics::SessionCache,
 };
 
 /// Mints sessions and finds them again.
@@ -31,6 +32,7 @@ pub struct SessionStore {
     unexpired: Cache<AccessKeyId, Kept>,
     random: SystemRandom,
     ldap: Option<Arc<Ldap>>,
+    cache_seen: Arc<SessionCache>,
 }
 
 /// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
@@ -163,7 +165,15 @@ impl SessionStore {
                 .build(),
             random: SystemRandom::new(),
             ldap: None,
+            cache_seen: Arc::default(),
         }
+    }
+
+    /// With counters that outlive this store.
+    #[must_use]
+    pub fn counted_by(mut self, cache_seen: Arc<SessionCache>) -> Self {
+        self.cache_seen = cache_seen;
+        self
     }
 
     /// With the directory that is asked again who its users are.
@@ -290,6 +300,7 @@ impl SessionStore {
                 if let Some(kept) = self.unexpired.get(access_key_id)
                     && kept.session.token.as_ref().is_some_and(|token| token.is(presented))
                 {
+                    self.cache_seen.hit();
                     return Ok(kept.session);
                 }
                 let session = seal::open(presented, &self.keyring)
@@ -298,6 +309,7 @@ impl SessionStore {
                     return Err(invalid(TokenProblem::OfAnotherKey));
                 }
                 let session = Arc::new(session);
+                self.cache_seen.miss();
                 self.keep(session.clone(), now);
                 Ok(session)
             }

@@ -1,40 +1,63 @@
-//! The admin listener: health, never on the S3 listener.
+//! The admin listener: health and metrics, never on the S3 listener.
+
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use tokio::sync::watch;
 
-use super::reply::ReplyBody;
+use super::{reply::ReplyBody, status::Status};
+use crate::telemetry::metrics::Metrics;
 
-/// Answers `/health/live` and `/health/ready`.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Answers `/health/live`, `/health/ready` and `/metrics`.
 #[derive(Debug, Clone)]
 pub struct Health {
-    stopping: watch::Receiver<bool>,
+    status: Arc<Status>,
 }
 
 impl Health {
-    pub fn new(stopping: watch::Receiver<bool>) -> Self {
-        Self { stopping }
+    pub fn new(status: Status) -> Self {
+        Self { status: Arc::new(status) }
     }
 
     pub fn answer(&self, request: &Request<Incoming>) -> Response<ReplyBody> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "method not allowed\n");
         }
         match request.uri().path() {
-            "/health/live" => text(StatusCode::OK, "live\n"),
-            "/health/ready" if *self.stopping.borrow() => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            "/health/ready" => text(StatusCode::OK, "ready\n"),
-            _ => text(StatusCode::NOT_FOUND, "not found: /health/live and /health/ready are\n"),
+            "/health/live" => answer(StatusCode::OK, TEXT, "live\n"),
+            "/health/ready" => self.ready(request.uri().query() == Some("verbose")),
+            "/metrics" => match self.status.metrics() {
+                Ok(page) => answer(StatusCode::OK, Metrics::CONTENT_TYPE, page),
+                Err(_) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "the page cannot be written\n"),
+            },
+            _ => answer(
+                StatusCode::NOT_FOUND,
+                TEXT,
+                "not found: /health/live, /health/ready and /metrics are\n",
+            ),
+        }
+    }
+
+    fn ready(&self, verbose: bool) -> Response<ReplyBody> {
+        let readiness = self.status.readiness();
+        let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        if verbose {
+            answer(status, "application/json", readiness.to_json())
+        } else {
+            answer(status, TEXT, readiness.to_text())
         }
     }
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<ReplyBody> {
+fn answer(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<bytes::Bytes>,
+) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(body));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

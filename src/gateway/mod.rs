@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod bucket_list;
+mod lasting;
 mod objects;
 mod post_form;
 mod record;
@@ -12,27 +13,29 @@ mod request_body;
 mod request_id;
 mod route;
 mod s3_errors;
+mod status;
 mod valve;
 
 use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
 
-use aws_lc_rs::rand::SystemRandom;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 
-pub use self::reply::{ReplyBody, ReplyError};
+pub use self::{
+    lasting::Lasting,
+    reply::{ReplyBody, ReplyError},
+    status::Status,
+};
 use self::{
     record::{Decision, Record},
     request_body::{BodyLimits, RequestBody},
-    request_id::RequestIds,
     route::Route,
 };
 use crate::{
     backend::{Backend, owner::ShownOwner},
-    clock::{Clock, Timestamp},
+    clock::Timestamp,
     credentials::{Authenticated, SessionStore},
     s3::{
         Arrival, Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
@@ -61,25 +64,6 @@ pub struct Settings {
     pub allow_public: bool,
     /// How long a body may not move, in either direction.
     pub stall_timeout: Duration,
-}
-
-/// What outlives every configuration.
-#[derive(Debug)]
-pub struct Lasting {
-    clock: Arc<dyn Clock>,
-    ids: RequestIds,
-    slots: Arc<Semaphore>,
-    /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
-    sts_slots: Semaphore,
-}
-
-impl Lasting {
-    /// `max_requests`: in flight, of all workers together.
-    pub fn new(clock: Arc<dyn Clock>, max_requests: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
-        let ids = RequestIds::seeded(&SystemRandom::new())?;
-        let sts_slots = Semaphore::new((max_requests / 4).max(1));
-        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)), sts_slots })
-    }
 }
 
 /// What all workers have in common under one configuration.
@@ -133,7 +117,8 @@ impl Gateway {
     /// Answers one request; whatever goes wrong becomes an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
-        let mut record = Record::new(self.lasting.ids.next(), peer.address, &parts.method);
+        let mut record =
+            Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
         let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
@@ -272,6 +257,7 @@ impl Gateway {
                     "The request body is larger than 64 KiB, or did not come to its end.",
                 );
                 record.code = error.code.as_str();
+                self.lasting.metrics.sts_answered("", record.code);
                 return xml(error.code.status(), error.to_xml(&request_id));
             }
         };
@@ -283,6 +269,7 @@ impl Gateway {
             certificates: peer.certificates.as_deref(),
         };
         let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id).await;
+        self.lasting.metrics.sts_answered(reply.record.action, reply.record.code);
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);
         record.code = reply.record.code;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     backend::{
         Outgoing, Progress,
-        error_reply::{ErrorReply, MAX_ERROR_BODY},
+        error_reply::{ErrorReply, MAX_ERROR_BODY, UnfitReply},
         owner::OwnerFilter,
     },
     clock::Timestamp,
@@ -27,6 +27,7 @@ use crate::{
         multi_delete::DeleteList,
         operation::{BodyKind, Spec, Verb},
     },
+    telemetry::metrics::ExchangeFailure,
 };
 
 /// The largest answer to a multi-delete: 1,000 keys of 1 KiB, every byte escaped, and what stands around them.
@@ -124,8 +125,12 @@ impl Gateway {
             return Err(S3Error::internal(format!("the backend answered {status}, which is not followed")));
         }
         let body = self.read_whole(body, MAX_ERROR_BODY).await?;
-        let reply = ErrorReply::read(status, &body, self.backend.root_access_key_id())
-            .map_err(|unfit| s3_errors::of_unfit(&unfit))?;
+        let reply = ErrorReply::read(status, &body, self.backend.root_access_key_id()).map_err(|unfit| {
+            if matches!(unfit, UnfitReply::OurSignature { .. }) {
+                self.lasting.metrics().backend().failed(ExchangeFailure::RootKeys);
+            }
+            s3_errors::of_unfit(&unfit)
+        })?;
         // Daypass has allowed it, and the root may do anything: only what an object lock forbids is forbidden to the root.
         let locks = matches!(permit.spec().method, Verb::Delete | Verb::Put | Verb::Post);
         if reply.code == "AccessDenied" && !locks {

@@ -1,12 +1,15 @@
 //! What one request leaves behind: one log line, written when its reply has ended.
 
-use std::{fmt, net::IpAddr, time::Instant};
+use std::{fmt, net::IpAddr, sync::Arc, time::Instant};
 
 use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::request_id::RequestId;
-use crate::s3::Target;
+use crate::{
+    s3::Target,
+    telemetry::metrics::{Decided, Ended, Metrics},
+};
 
 /// Gathers what the log line says; the line is written when this value goes.
 ///
@@ -37,7 +40,11 @@ pub(super) struct Record {
     end: End,
     /// The request's place among those in flight.
     slot: Option<OwnedSemaphorePermit>,
+    metrics: Arc<Metrics>,
 }
+
+/// What a request ends with whose client went away before there was an answer, as nginx has it.
+const CLIENT_GONE: u16 = 499;
 
 /// How the request was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +64,15 @@ enum End {
 }
 
 impl Record {
-    pub(super) fn new(request_id: RequestId, client: IpAddr, method: &http::Method) -> Self {
+    pub(super) fn new(
+        request_id: RequestId,
+        client: IpAddr,
+        method: &http::Method,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        metrics.request_began();
         Self {
+            metrics,
             request_id,
             client,
             method: method.as_str().to_owned(),
@@ -68,7 +82,7 @@ impl Record {
             principal: String::new(),
             access_key_id: String::new(),
             decision: Decision::None,
-            status: StatusCode::OK,
+            status: StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST),
             code: "",
             backend_code: String::new(),
             cause: String::new(),
@@ -126,8 +140,29 @@ impl Record {
     }
 }
 
+impl Record {
+    fn count(&self) {
+        self.metrics.request_ended(&Ended {
+            operation: self.operation,
+            decision: match self.decision {
+                Decision::None => Decided::None,
+                Decision::Allow => Decided::Allow,
+                Decision::Deny => Decided::Deny,
+            },
+            status: self.status,
+            code: self.code,
+            is_proven: !self.principal.is_empty(),
+            received: self.received,
+            sent: self.sent,
+            took: self.started.elapsed(),
+            is_cut_off: self.end == End::CutOff,
+        });
+    }
+}
+
 impl Drop for Record {
     fn drop(&mut self) {
+        self.count();
         let decision = match self.decision {
             Decision::None => "-",
             Decision::Allow => "allow",

@@ -58,6 +58,12 @@ impl Places {
     pub fn new(max_connections: usize) -> Self {
         Self { slots: Arc::new(Semaphore::new(max_connections)), addresses: Addresses::default() }
     }
+
+    /// How many connections are open.
+    pub fn taken(&self) -> usize {
+        let open = self.addresses.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().sum()
+    }
 }
 
 /// Serves until `stop` turns true, then lets what is under way finish. A connection keeps the settings that it began with.

@@ -49,6 +49,11 @@ impl ProvenBy {
     }
 }
 
+/// As STS names them.
+pub fn action_names() -> impl Iterator<Item = &'static str> {
+    Action::ALL.into_iter().map(Action::name)
+}
+
 impl Action {
     /// What proves the caller in place of a signature.
     pub(super) fn proof(self) -> Option<ProvenBy> {

@@ -30,8 +30,11 @@ use crate::{
     sigv4::{RequestHead, Rules, SignedRequest},
 };
 
-pub use self::error::{ErrorCode, Fault, StsError};
 use self::{action::Action, parameters::Parameters};
+pub use self::{
+    action::action_names,
+    error::{ErrorCode, Fault, StsError},
+};
 
 /// The largest body of an STS request.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -111,6 +114,11 @@ impl Service {
         regions.dedup();
         let rules = Rules { regions, service: "sts", max_skew: settings.max_skew };
         Self { settings, rules, sessions, ways }
+    }
+
+    /// What proves somebody without a key.
+    pub fn ways(&self) -> &Ways {
+        &self.ways
     }
 
     /// Answers one request.

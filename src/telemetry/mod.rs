@@ -3,5 +3,6 @@
 mod line_layer;
 mod lines;
 pub mod log;
+pub mod metrics;
 
 pub use self::lines::Lines;

@@ -8,7 +8,7 @@ use daypass::identity::ldap::Transport;
 use crate::support::{
     Gateway, Keys, Reply, allow, call,
     directory::{Directory, Fault, GROUPS, PEOPLE, SERVICE_DN, SERVICE_PASSWORD},
-    keys_of,
+    keys_of, raw,
 };
 
 const ANALYST: &str = "arn:aws:iam::000000000000:role/analyst";
@@ -249,4 +249,24 @@ async fn a_directory_that_is_away_stops_logins_and_no_live_session() {
     gateway.advance(60);
     gateway.send(&bob, call("GET", "/data/x")).await.is_ok();
     login(&gateway, "bob", "bob-password", None).await.is_ok();
+}
+
+#[tokio::test]
+async fn the_directory_and_logins_that_must_wait_are_in_the_metrics() {
+    let (gateway, directory) = start("max_failures = 2\n[admin]\naddress = \"127.0.0.1:0\"\n").await;
+    let page = async || {
+        let request = b"GET /metrics HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n";
+        raw(gateway.admin_address(), request).await.text()
+    };
+    assert!(!page().await.contains("\ndaypass_directory_up "), "nobody has asked it");
+    for _ in 0..4 {
+        login(&gateway, "bob", "wrong", Some(ANALYST)).await;
+    }
+    let seen = page().await;
+    assert!(seen.contains("\ndaypass_directory_up 1\n"), "{seen}");
+    assert!(seen.contains("\ndaypass_login_throttled_total 2\n"), "{seen}");
+    assert!(!seen.contains("bob") && !seen.contains("cause=\"access_denied\"} 1"), "{seen}");
+    directory.fault(Fault::Silent);
+    login(&gateway, "alice", "alice-password", None).await;
+    assert!(page().await.contains("\ndaypass_directory_up 0\n"));
 }

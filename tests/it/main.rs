@@ -21,6 +21,7 @@ mod isolation;
 mod ldap;
 mod ldap_sessions;
 mod limits;
+mod metrics;
 mod names;
 mod operators;
 mod policies;

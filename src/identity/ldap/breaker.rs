@@ -1,7 +1,10 @@
 //! A directory that does not answer is left alone for a while: nobody waits for it, and it can come back.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,7 +17,12 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     state: Mutex<State>,
+    /// How the last call ended.
+    last: AtomicU8,
 }
+
+const ANSWERED: u8 = 1;
+const FAILED: u8 = 2;
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,6 +52,15 @@ impl Breaker {
         Ok(Call { breaker: self, is_trial: true })
     }
 
+    /// Whether the last call was answered; `None`: there was none.
+    pub(super) fn is_up(&self) -> Option<bool> {
+        match self.last.load(Ordering::Relaxed) {
+            ANSWERED => Some(true),
+            FAILED => Some(false),
+            _ => None,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -51,10 +68,12 @@ impl Breaker {
 
 impl Call<'_> {
     pub(super) fn answered(self) {
+        self.breaker.last.store(ANSWERED, Ordering::Relaxed);
         *self.breaker.state() = State::default();
     }
 
     pub(super) fn failed(self, now: Instant) {
+        self.breaker.last.store(FAILED, Ordering::Relaxed);
         let mut state = self.breaker.state();
         if state.first.is_none_or(|first| first + WITHIN < now) {
             state.first = Some(now);
@@ -106,6 +125,17 @@ mod tests {
         drop(breaker.call(now).unwrap());
         breaker.call(now).unwrap().answered();
         assert!(breaker.call(now).is_ok() && breaker.call(now).is_ok());
+    }
+
+    #[test]
+    fn whether_it_is_up_is_what_the_last_call_found() {
+        let breaker = Breaker::default();
+        let now = Instant::now();
+        assert_eq!(breaker.is_up(), None);
+        fail(&breaker, 1, now);
+        assert_eq!(breaker.is_up(), Some(false));
+        breaker.call(now).unwrap().answered();
+        assert_eq!(breaker.is_up(), Some(true));
     }
 
     #[test]

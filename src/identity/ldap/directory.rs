@@ -119,6 +119,10 @@ impl Directory {
         outcome
     }
 
+    pub(super) fn is_up(&self) -> Option<bool> {
+        self.breaker.is_up()
+    }
+
     pub(super) async fn in_time<T>(
         &self,
         question: impl Future<Output = Result<T, Failure>>,

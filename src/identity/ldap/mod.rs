@@ -235,6 +235,11 @@ impl Ldap {
         looking.await?
     }
 
+    /// Whether the directory answered its last question; `None`: none was asked.
+    pub fn is_up(&self) -> Option<bool> {
+        self.directory.is_up()
+    }
+
     /// Uses the settings and says what is wrong with them, in sentences for operators; none: all is well.
     pub async fn check(&self) -> Vec<String> {
         self.directory.check().await

@@ -149,6 +149,15 @@ pub struct Verified {
 #[derive(Debug, Default)]
 pub struct Providers(Vec<Arc<Provider>>);
 
+/// How a provider was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub name: String,
+    /// Whether the last try to fetch its keys gave keys; `None`: there was none.
+    pub is_up: Option<bool>,
+    pub keys_age: Option<Duration>,
+}
+
 /// One provider: its settings, its keys as they were fetched last.
 #[derive(Debug)]
 struct Provider {
@@ -169,6 +178,11 @@ impl Providers {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// How each provider was last seen, without asking it.
+    pub fn seen(&self, now: Timestamp) -> Vec<Seen> {
+        self.0.iter().map(|provider| provider.keys.seen(&provider.settings.name, now)).collect()
     }
 
     /// Whose token this is. `provider`: the name of one, for tokens that do not say who made them; `access_token`: for the

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
-    Algorithm, Error, LEEWAY, Provider, Settings,
+    Algorithm, Error, LEEWAY, Provider, Seen, Settings,
     keys::{self, Key},
     refused,
 };
@@ -143,6 +143,16 @@ impl KeySource {
             });
         }
         Ok(known)
+    }
+
+    pub(super) fn seen(&self, name: &str, now: Timestamp) -> Seen {
+        let known = self.known.load();
+        let has_failed = self.failure.load().is_some();
+        Seen {
+            name: name.to_owned(),
+            is_up: (known.is_some() || has_failed).then_some(!has_failed),
+            keys_age: known.as_ref().map(|known| now.distance(known.fetched_at)),
+        }
     }
 
     fn may_try(&self, pause: i64, now: Timestamp) -> bool {

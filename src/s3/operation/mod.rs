@@ -91,6 +91,11 @@ pub fn all() -> impl Iterator<Item = &'static Spec> {
     table::all()
 }
 
+/// As logs and metrics name them, with the form upload, which is none of its own to every rule.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all().map(|spec| spec.name).chain(["PostObject"])
+}
+
 /// Two values for one name are two readings of one request. Names that differ in case alone are as bad: no operation has
 /// them, and some server may take one for the other.
 fn refuse_repeated(parameters: &mut [(&str, &str)]) -> Result<(), S3Error> {

@@ -191,6 +191,17 @@ impl Gateway {
         self.running.address()
     }
 
+    /// Of a gateway with `[admin]`.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.running.admin_address().unwrap()
+    }
+
+    /// Stops it; gives what becomes of it and where the admin listener is.
+    pub fn shutdown(self) -> (tokio::task::JoinHandle<daypass::server::Drained>, SocketAddr) {
+        let admin = self.admin_address();
+        (tokio::spawn(self.running.shutdown()), admin)
+    }
+
     /// Reads the configuration file again after a change of its text.
     pub fn reload(&self, change: impl FnOnce(String) -> String) -> Reloaded {
         let file = self.folder.path().join("daypass.toml");
