@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit clients identity packages release reproducible deb sbom bench bench-long memory fuzz setup clean
+.PHONY: help demo test check unit clients identity packages ops release reproducible deb sbom bench bench-long memory fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit clients identity packages ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo
+test: setup check unit clients identity packages ops ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus
 	@echo "make test: all passed"
 
 check: ## format, lints, documentation, licences and sources of dependencies
@@ -64,8 +64,12 @@ sbom: ## target/dist/daypass.cdx.json: what the binary is made of, as CycloneDX
 	scripts/setup sbom
 	scripts/sbom
 
-bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision and a login cost
-	cargo bench --bench policy --bench identity
+ops: ## what operators are given: Prometheus' configuration, alert rules, the dashboard
+	cargo build --workspace --bins
+	$(PYTHON) tests/ops/monitoring.py
+
+bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision, a login and counting cost
+	cargo bench --bench policy --bench identity --bench metrics
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py
 
