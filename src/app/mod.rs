@@ -20,8 +20,9 @@ pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use self::{assemble::Generation, reload::AtStart};
 use crate::{
     clock::Clock,
-    config::Config,
-    gateway::{Gateway, Lasting, ReplyBody, admin},
+    config::{self, Config},
+    credentials::Revocations,
+    gateway::{Gateway, Lasting, ReplyBody, admin, revocation_api::RevocationApi},
     server::{self, Drained, Peer, Places},
 };
 
@@ -29,6 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
     reloader: Option<Arc<Reloader>>,
@@ -38,6 +40,11 @@ impl Running {
     /// Where it listens; the port is the real one also when the configuration says 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the admin listener is, if there is one.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// For a gateway that was started from a file.
@@ -55,8 +62,8 @@ impl Running {
 
 /// Builds everything that a configuration describes without opening a listener or contacting anything.
 pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let lasting = lasting(clock, config.limits.max_requests)?;
-    Generation::new(config, lasting, None).map(|_| ())
+    let lasting = Lasting::new(clock, config.limits.max_requests, Revocations::nowhere());
+    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None).map(|_| ())
 }
 
 /// Starts a gateway within the runtime of the caller.
@@ -64,14 +71,17 @@ pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
 pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let listener = listen(config.listen.address, false)?;
     let address = listener.local_addr()?;
+    let admin = config.admin.clone();
     let (parts, mut handlers) = Parts::new(config, clock, 1)?;
     let (stop, stopped) = watch::channel(false);
+    let admin = admin.map(|admin| parts.start_admin(&admin, stopped.clone())).transpose()?;
+    let admin = admin.map(|(address, _)| address);
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, reloader })
+    Ok(Running { address, admin, stop, serving, reloader })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -79,7 +89,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
 pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (address, listeners) = listen_for(workers, config.listen.address)?;
-    let admin = config.admin.as_ref().map(|admin| admin.address);
+    let admin = config.admin.clone();
     let endpoint = config.backend.endpoint.authority.clone();
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
@@ -98,9 +108,9 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    let reloader = Arc::new(parts.reloader(source));
     current_thread()?.block_on(async {
-        let admin = admin.map(|address| start_admin(address, stopped)).transpose()?;
+        let admin = admin.map(|admin| parts.start_admin(&admin, stopped)).transpose()?;
+        let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
         until_told_to_stop(&reloader).await?;
@@ -142,19 +152,17 @@ fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime cannot start")
 }
 
-fn lasting(clock: Arc<dyn Clock>, max_requests: usize) -> anyhow::Result<Arc<Lasting>> {
-    let lasting = Lasting::new(clock, max_requests).context("the system gives no random numbers")?;
-    Ok(Arc::new(lasting))
-}
+const NO_RANDOM: &str = "the system gives no random numbers";
 
 /// What stays when the configuration changes, with what changes within it.
 struct Parts {
+    clock: Arc<dyn Clock>,
     lasting: Arc<Lasting>,
     workers: Vec<Arc<ArcSwap<Gateway>>>,
     server: Arc<ArcSwap<server::Settings>>,
     places: Places,
     at_start: AtStart,
-    fingerprint: crate::config::Fingerprint,
+    fingerprint: config::Fingerprint,
     ways: Arc<crate::identity::Ways>,
 }
 
@@ -165,7 +173,10 @@ impl Parts {
         clock: Arc<dyn Clock>,
         workers: usize,
     ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
-        let lasting = lasting(clock, config.limits.max_requests)?;
+        let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
+        let lasting =
+            Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
+        let lasting = Arc::new(lasting);
         let places = Places::new(config.limits.max_connections);
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
@@ -177,26 +188,42 @@ impl Parts {
         let handlers = workers.iter().cloned().map(handler).collect();
         let server = Arc::new(ArcSwap::new(generation.server));
         let ways = generation.ways;
-        Ok((Self { lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
+        Ok((Self { clock, lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
     }
 
     fn reloader(self, source: Source) -> Reloader {
         let Self { lasting, workers, server, at_start, fingerprint, ways, .. } = self;
         Reloader::new(source, lasting, workers, server, at_start, fingerprint, ways)
     }
-}
 
-fn start_admin(address: SocketAddr, stopped: watch::Receiver<bool>) -> anyhow::Result<JoinHandle<Drained>> {
-    let listener = server::listen(address, false)
-        .with_context(|| format!("admin.address: {address} cannot be opened"))?;
-    let health = admin::Health::new(stopped.clone());
-    let handler = move |request: Request<Incoming>, _: Peer| {
-        let health = health.clone();
-        async move { health.answer(&request) }
-    };
-    let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
-    let places = Places::new(settings.load().limits.max_connections);
-    Ok(tokio::spawn(server::serve(TcpListener::from_std(listener)?, settings, places, handler, stopped)))
+    /// Within the runtime of the caller.
+    fn start_admin(
+        &self,
+        admin: &config::Admin,
+        stopped: watch::Receiver<bool>,
+    ) -> anyhow::Result<(SocketAddr, JoinHandle<Drained>)> {
+        let address = admin.address;
+        let listener = server::listen(address, false)
+            .with_context(|| format!("admin.address: {address} cannot be opened"))?;
+        let address = listener.local_addr()?;
+        let health = admin::Health::new(stopped.clone());
+        let api =
+            RevocationApi::new(self.lasting.revocations().clone(), admin.token.clone(), self.clock.clone());
+        let handler = move |request: Request<Incoming>, _: Peer| {
+            let (health, api) = (health.clone(), api.clone());
+            async move {
+                if RevocationApi::has(request.uri().path()) {
+                    return api.answer(request).await;
+                }
+                health.answer(&request)
+            }
+        };
+        let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
+        let places = Places::new(settings.load().limits.max_connections);
+        let listener = TcpListener::from_std(listener)?;
+        let serving = tokio::spawn(server::serve(listener, settings, places, handler, stopped));
+        Ok((address, serving))
+    }
 }
 
 /// One listener for each worker, all at the same address.

@@ -315,9 +315,13 @@ fn the_example_loads_and_shows_the_defaults() {
 #[test]
 fn the_example_has_every_key() {
     let (_folder, text) = example();
-    let code = ["certificate_and_webhook.rs", "check.rs", "people.rs", "trust.rs", "ways.rs"].map(|file| {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file)).unwrap()
-    });
+    let code =
+        ["certificate_and_webhook.rs", "check.rs", "people.rs", "revocation.rs", "trust.rs", "ways.rs"].map(
+            |file| {
+                fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file))
+                    .unwrap()
+            },
+        );
     let code = code.concat();
     let mut keys = Vec::new();
     for call in [

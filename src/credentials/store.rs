@@ -10,6 +10,7 @@ use super::{
     keyring::Keyring,
     mint::{MintError, TemporaryCredentials, key_pair},
     principals::Principals,
+    revocation::{ChangeError, Revocations, Revoked},
     seal::{self, OpenError},
     session::{Authority, Grant, Origin, Session, SessionTags},
 };
@@ -31,6 +32,7 @@ pub struct SessionStore {
     unexpired: Cache<AccessKeyId, Kept>,
     random: SystemRandom,
     ldap: Option<Arc<Ldap>>,
+    revocations: Arc<Revocations>,
 }
 
 /// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
@@ -91,6 +93,8 @@ pub enum TokenProblem {
     WithLongTermKey,
     #[error("the user or role behind it is gone, or may no longer be assumed")]
     PrincipalGone,
+    #[error(transparent)]
+    Revoked(Revoked),
 }
 
 /// Proof that this request was signed with the keys of this session, which is alive. The only constructor is
@@ -163,6 +167,7 @@ impl SessionStore {
                 .build(),
             random: SystemRandom::new(),
             ldap: None,
+            revocations: Revocations::nowhere(),
         }
     }
 
@@ -171,6 +176,18 @@ impl SessionStore {
     pub fn with_directory(mut self, ldap: Option<Arc<Ldap>>) -> Self {
         self.ldap = ldap;
         self
+    }
+
+    /// With what is revoked, which outlives this configuration.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// Ends a session that asks for it.
+    pub async fn revoke(&self, session: &Session, now: Timestamp) -> Result<(), ChangeError> {
+        self.revocations.revoke_session(session, now).await.map(drop)
     }
 
     pub fn principals(&self) -> &Principals {
@@ -235,6 +252,8 @@ impl SessionStore {
         if session.is_expired(now) {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
+        let revoked = |cause| AuthenticationError::InvalidToken { cause: TokenProblem::Revoked(cause) };
+        self.revocations.check(&session).map_err(revoked)?;
         let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
         let (identity, identity_now) = self.policies_now(&session, now).await.ok_or(gone)?;
         let policies =

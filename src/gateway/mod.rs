@@ -10,6 +10,7 @@ mod record;
 mod reply;
 mod request_body;
 mod request_id;
+pub mod revocation_api;
 mod route;
 mod s3_errors;
 mod valve;
@@ -33,7 +34,7 @@ use self::{
 use crate::{
     backend::{Backend, owner::ShownOwner},
     clock::{Clock, Timestamp},
-    credentials::{Authenticated, SessionStore},
+    credentials::{Authenticated, Revocations, SessionStore},
     s3::{
         Arrival, Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
         operation::Kind, profile::Profile, refuse_public,
@@ -71,14 +72,23 @@ pub struct Lasting {
     slots: Arc<Semaphore>,
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     sts_slots: Semaphore,
+    revocations: Arc<Revocations>,
 }
 
 impl Lasting {
     /// `max_requests`: in flight, of all workers together.
-    pub fn new(clock: Arc<dyn Clock>, max_requests: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        max_requests: usize,
+        revocations: Arc<Revocations>,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let ids = RequestIds::seeded(&SystemRandom::new())?;
         let sts_slots = Semaphore::new((max_requests / 4).max(1));
-        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)), sts_slots })
+        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)), sts_slots, revocations })
+    }
+
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 }
 

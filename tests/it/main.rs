@@ -26,6 +26,7 @@ mod operators;
 mod policies;
 mod presigned_urls;
 mod reload;
+mod revocation;
 mod roles;
 mod structure;
 mod sts;
