@@ -33,6 +33,7 @@ pub struct Running {
     admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
+    following: JoinHandle<()>,
     reloader: Option<Arc<Reloader>>,
 }
 
@@ -56,18 +57,20 @@ impl Running {
     pub async fn shutdown(self) -> Drained {
         // The receiver lives as long as the server runs.
         let _ = self.stop.send(true);
-        self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 })
+        let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
+        self.following.abort();
+        drained
     }
 }
 
 /// Builds everything that a configuration describes without opening a listener or contacting anything.
 pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let lasting = Lasting::new(clock, config.limits.max_requests, Revocations::nowhere());
+    let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
+    let lasting = Lasting::new(clock, config.limits.max_requests, revocations);
     Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None).map(|_| ())
 }
 
 /// Starts a gateway within the runtime of the caller.
-#[expect(clippy::unused_async, reason = "it must be called within a runtime")]
 pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let listener = listen(config.listen.address, false)?;
     let address = listener.local_addr()?;
@@ -76,12 +79,15 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let (stop, stopped) = watch::channel(false);
     let admin = admin.map(|admin| parts.start_admin(&admin, stopped.clone())).transpose()?;
     let admin = admin.map(|(address, _)| address);
+    let revocations = parts.lasting.revocations().clone();
+    let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
+    revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, admin, stop, serving, reloader })
+    Ok(Running { address, admin, stop, serving, following, reloader })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -94,6 +100,11 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
     let (stop, stopped) = watch::channel(false);
+    let runtime = current_thread()?;
+    let revocations = parts.lasting.revocations().clone();
+    // Before anybody is let in.
+    runtime.spawn(revocations.clone().follow(parts.clock.clone()));
+    runtime.block_on(revocations.first_look());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -108,7 +119,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    current_thread()?.block_on(async {
+    runtime.block_on(async {
         let admin = admin.map(|admin| parts.start_admin(&admin, stopped)).transpose()?;
         let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");

@@ -55,7 +55,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         keyring: keyring?,
         principals,
         ways,
-        revocation,
+        revocation: revocation?,
         limits,
         log,
         reload,

@@ -10,7 +10,7 @@ use super::{
     keyring::Keyring,
     mint::{MintError, TemporaryCredentials, key_pair},
     principals::Principals,
-    revocation::{ChangeError, Revocations, Revoked},
+    revocation::{ChangeError, Refusal, Revocations, Revoked},
     seal::{self, OpenError},
     session::{Authority, Grant, Origin, Session, SessionTags},
 };
@@ -80,6 +80,17 @@ pub enum AuthenticationError {
         "A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys."
     )]
     LongTermKey,
+    #[error("It cannot be told whether this session is revoked. Please try again.")]
+    RevocationsUnknown,
+}
+
+impl From<Refusal> for AuthenticationError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Revoked(cause) => Self::InvalidToken { cause: TokenProblem::Revoked(cause) },
+            Refusal::Unknown => Self::RevocationsUnknown,
+        }
+    }
 }
 
 /// What is wrong with a token.
@@ -252,8 +263,7 @@ impl SessionStore {
         if session.is_expired(now) {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
-        let revoked = |cause| AuthenticationError::InvalidToken { cause: TokenProblem::Revoked(cause) };
-        self.revocations.check(&session).map_err(revoked)?;
+        self.revocations.check(&session, now)?;
         let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
         let (identity, identity_now) = self.policies_now(&session, now).await.ok_or(gone)?;
         let policies =

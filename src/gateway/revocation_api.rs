@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// What programs read to call this.
-pub const OPENAPI: &str = include_str!("../../docs/admin-api.json");
+pub const OPENAPI: &str = include_str!("admin-api.json");
 
 /// The largest body.
 const MAX_BODY: usize = 64 * 1024;
@@ -73,6 +73,7 @@ impl From<ChangeError> for Refusal {
         let (status, code) = match &error {
             ChangeError::Unfit(_) => (StatusCode::BAD_REQUEST, "InvalidRequest"),
             ChangeError::TooMany => (StatusCode::SERVICE_UNAVAILABLE, "TooMany"),
+            ChangeError::NotShared(_) => (StatusCode::SERVICE_UNAVAILABLE, "NotShared"),
             ChangeError::NotKept(_) => (StatusCode::INTERNAL_SERVER_ERROR, "NotKept"),
         };
         Self::new(status, code, error)

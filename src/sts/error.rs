@@ -217,6 +217,9 @@ impl From<AuthenticationError> for StsError {
                 ErrorCode::ExpiredToken,
                 "The security token included in the request is expired.",
             ),
+            AuthenticationError::RevocationsUnknown => {
+                Self::receiver(ErrorCode::ServiceUnavailable, error.to_string())
+            }
             AuthenticationError::LongTermKey => Self::sender(ErrorCode::AccessDenied, error.to_string()),
         }
     }

@@ -24,6 +24,11 @@ impl Service {
                 "Too many sessions are revoked already. Please try again.",
             )
             .caused_by(cause)),
+            Err(cause @ ChangeError::NotShared(_)) => Err(StsError::receiver(
+                ErrorCode::ServiceUnavailable,
+                "The session is revoked here, and elsewhere as soon as the other gateways can be told.",
+            )
+            .caused_by(cause)),
             Err(cause) => Err(StsError::receiver(
                 ErrorCode::InternalFailure,
                 "The session is revoked here, but this could not be written down.",

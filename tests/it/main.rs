@@ -28,6 +28,7 @@ mod presigned_urls;
 mod reload;
 mod revocation;
 mod roles;
+mod shared_revocation;
 mod structure;
 mod sts;
 mod support;

@@ -175,7 +175,7 @@ async fn what_needs_a_restart_is_named() {
     });
     match reloaded {
         Reloaded::Swapped { waiting, .. } => {
-            assert_eq!(waiting, ["log", "listen.address", "limits.max_requests"])
+            assert_eq!(waiting, ["log", "listen.address", "limits.max_requests"]);
         }
         other => panic!("{other:?}"),
     }

@@ -269,10 +269,13 @@ async fn a_line_that_broke_off_is_left_out_and_a_broken_one_refuses_the_start() 
     let list = body(&gateway.admin("GET", "/v1/revocations", Some(TOKEN), "").await);
     assert_eq!(list["revocations"].as_array().unwrap().len(), 2, "{list}");
     std::fs::write(&file, format!("{good}{{\"revoke\":7}}\n{good}")).unwrap();
-    let config = config::load(&gateway.folder().join("daypass.toml"), &|_| None).unwrap();
+    let load = || config::load(&gateway.folder().join("daypass.toml"), &|_| None).unwrap();
     let clock = std::sync::Arc::new(daypass::clock::ManualClock::at(NOW));
-    let refused = daypass::app::start(config, None, clock).await.unwrap_err();
-    assert!(format!("{refused:#}").contains("revocations.jsonl:2: is no revocation"), "{refused:#}");
+    let started = daypass::app::start(load(), None, clock.clone()).await.map(drop);
+    for refused in [started, daypass::app::check(load(), clock)] {
+        let refused = format!("{:#}", refused.unwrap_err());
+        assert!(refused.contains("revocations.jsonl:2: is no revocation"), "{refused}");
+    }
 }
 
 #[tokio::test]

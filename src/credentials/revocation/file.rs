@@ -24,6 +24,15 @@ pub(super) enum Line {
     Lift(EntryId),
 }
 
+impl Line {
+    pub(super) fn id(&self) -> EntryId {
+        match self {
+            Self::Revoke(entry) => entry.id,
+            Self::Lift(id) => *id,
+        }
+    }
+}
+
 /// How many lines may say nothing any more before the file is written anew.
 const SLACK: usize = 1000;
 
@@ -54,8 +63,7 @@ impl State {
                 break;
             }
             match serde_json::from_slice(line) {
-                Ok(Line::Revoke(entry)) => set.insert(entry),
-                Ok(Line::Lift(id)) => drop(set.remove(id)),
+                Ok(line) => set.take_in(line),
                 Err(cause) => {
                     return Err(FileError::Line { path: path.to_owned(), line: self.lines, cause });
                 }

@@ -4,10 +4,12 @@
 mod entry;
 mod file;
 mod set;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::HashSet,
     io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -19,19 +21,23 @@ use arc_swap::ArcSwap;
 pub use self::{
     entry::{Entry, EntryId, KEPT, Kind, Unfit, Wanted},
     file::FileError,
+    shared::SharedSettings,
 };
 use self::{
     file::{FileStore, Line},
     set::Set,
+    shared::{Follower, Shared},
 };
 use super::session::Session;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 
 /// Where revocations are kept.
 #[derive(Debug, Clone)]
 pub enum Settings {
     /// Of one gateway.
     File(PathBuf),
+    /// Of several, in a server.
+    Shared(Box<SharedSettings>),
 }
 
 /// More than these, and sessions can no longer revoke themselves: operators always can.
@@ -39,6 +45,9 @@ const MOST: usize = 100_000;
 
 /// Time is told in whole seconds: a session of the second in which somebody revokes may be older than the revocation.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// And the second within which the other gateways hear of it.
+const SETTLING_SHARED: Duration = Duration::from_secs(2);
 
 /// What is revoked; it outlives every configuration.
 #[derive(Debug)]
@@ -53,6 +62,16 @@ pub struct Revocations {
 enum Store {
     Nowhere,
     File(FileStore),
+    Shared(Box<Shared>),
+}
+
+/// Why there is nothing to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("the server of revocations cannot be used: {0}")]
+    Server(#[from] redis::RedisError),
 }
 
 /// Why a change did not come about as it should.
@@ -65,6 +84,17 @@ pub enum ChangeError {
     /// For a revocation: it holds here until the gateway is started again.
     #[error("the file of revocations cannot be written: {0}")]
     NotKept(#[source] io::Error),
+    /// A revocation holds here, and everywhere as soon as the server can be reached; nothing was lifted.
+    #[error("the server of revocations cannot be told, so other gateways do not know: {0}")]
+    NotShared(String),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Revoked(Revoked),
+    /// Nobody knows what is revoked.
+    Unknown,
 }
 
 /// Why a session is refused, for the log.
@@ -82,12 +112,16 @@ impl Revocations {
     }
 
     /// With what is kept already.
-    pub fn open(settings: Settings, now: Timestamp) -> Result<Arc<Self>, FileError> {
+    pub fn open(settings: Settings, now: Timestamp) -> Result<Arc<Self>, OpenError> {
         match settings {
             Settings::File(path) => {
                 let (store, mut set) = FileStore::open(path)?;
                 set.drop_what_is_over(now);
                 Ok(Arc::new(Self::new(set, Store::File(store))))
+            }
+            Settings::Shared(settings) => {
+                let store = Store::Shared(Box::new(Shared::new(*settings)?));
+                Ok(Arc::new(Self::new(Set::default(), store)))
             }
         }
     }
@@ -96,15 +130,39 @@ impl Revocations {
         Self { set: ArcSwap::from_pointee(set), changing: Mutex::new(()), store }
     }
 
+    /// Follows the server that is shared; without one there is nothing to follow. Never ends before that.
+    pub async fn follow(self: Arc<Self>, clock: Arc<dyn Clock>) {
+        if let Store::Shared(shared) = &self.store {
+            shared.follow(&*self, &*clock).await;
+        }
+    }
+
+    /// Waits for the first look at the server, within its timeout. To be called while it is followed.
+    pub async fn first_look(&self) {
+        let Store::Shared(shared) = &self.store else { return };
+        let looked = async {
+            while !shared.is_synced() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(shared.timeout(), looked).await;
+    }
+
     /// Whether a session may go on, or a long-term key.
-    pub(super) fn check(&self, session: &Session) -> Result<(), Revoked> {
+    pub(super) fn check(&self, session: &Session, now: Timestamp) -> Result<(), Refusal> {
+        if let Store::Shared(shared) = &self.store
+            && session.is_temporary()
+            && shared.is_too_old(now)
+        {
+            return Err(Refusal::Unknown);
+        }
         let set = self.set.load();
         if set.is_empty() {
             return Ok(());
         }
         match set.find(session) {
             None => Ok(()),
-            Some(entry) => Err(Revoked { id: entry.id, kind: entry.kind }),
+            Some(entry) => Err(Refusal::Revoked(Revoked { id: entry.id, kind: entry.kind })),
         }
     }
 
@@ -118,7 +176,8 @@ impl Revocations {
 
     /// Ends what is wanted. What was revoked before stays revoked at least as far.
     pub async fn revoke(self: &Arc<Self>, wanted: Wanted, now: Timestamp) -> Result<Arc<Entry>, ChangeError> {
-        let entry = wanted.entry(now, SETTLING)?;
+        let shared = matches!(self.store, Store::Shared(_));
+        let entry = wanted.entry(now, if shared { SETTLING_SHARED } else { SETTLING })?;
         self.apply(entry, now).await
     }
 
@@ -142,18 +201,25 @@ impl Revocations {
         id: EntryId,
         now: Timestamp,
     ) -> Result<Option<Arc<Entry>>, ChangeError> {
-        let this = self.clone();
-        let lifted = on_a_thread(move || this.lift_now(id, now)).await?;
-        if let Some(entry) = &lifted {
-            tracing::info!(entry = %entry.id, kind = %entry.kind, value = entry.value, "a revocation was lifted");
+        // The server's own message may take it away before this does.
+        let Some(entry) = self.set.load().get(id).cloned() else { return Ok(None) };
+        if let Store::Shared(shared) = &self.store {
+            shared.tell(Line::Lift(id)).await.map_err(ChangeError::NotShared)?;
         }
-        Ok(lifted)
+        let this = self.clone();
+        on_a_thread(move || this.lift_now(id, now)).await?;
+        tracing::info!(entry = %entry.id, kind = %entry.kind, value = entry.value, "a revocation was lifted");
+        Ok(Some(entry))
     }
 
     async fn apply(self: &Arc<Self>, entry: Entry, now: Timestamp) -> Result<Arc<Entry>, ChangeError> {
         let this = self.clone();
         let entry = on_a_thread(move || this.apply_now(entry, now)).await?;
         tracing::info!(entry = %entry.id, kind = %entry.kind, value = entry.value, issued_before = ?entry.issued_before, "revoked");
+        if let Store::Shared(shared) = &self.store {
+            let line = Line::Revoke(Entry::clone(&entry));
+            shared.tell(line).await.map_err(ChangeError::NotShared)?;
+        }
         Ok(entry)
     }
 
@@ -173,23 +239,22 @@ impl Revocations {
         Ok(Arc::new(entry))
     }
 
-    fn lift_now(&self, id: EntryId, now: Timestamp) -> Result<Option<Arc<Entry>>, ChangeError> {
+    fn lift_now(&self, id: EntryId, now: Timestamp) -> Result<(), ChangeError> {
         let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.set.load().get(id).is_none() {
-            return Ok(None);
-        }
         let (mut next, taken) = self.next(now);
-        let Some(entry) = next.remove(id) else { return Ok(None) };
+        if next.remove(id).is_none() {
+            return Ok(());
+        }
         taken.and_then(|()| self.keep(&Line::Lift(id), &next, now)).map_err(ChangeError::NotKept)?;
         self.set.store(Arc::new(next));
-        Ok(Some(entry))
+        Ok(())
     }
 
     /// What there is, to be changed, and whether what keeps it is ours.
     fn next(&self, now: Timestamp) -> (Set, io::Result<()>) {
         let mut next = Set::clone(&self.set.load());
         let taken = match &self.store {
-            Store::Nowhere => Ok(()),
+            Store::Nowhere | Store::Shared(_) => Ok(()),
             Store::File(file) => file.take().map(|others| {
                 for entry in others.iter().flat_map(Set::entries) {
                     next.insert(Entry::clone(entry));
@@ -202,9 +267,31 @@ impl Revocations {
 
     fn keep(&self, line: &Line, after: &Set, now: Timestamp) -> io::Result<()> {
         match &self.store {
-            Store::Nowhere => Ok(()),
+            Store::Nowhere | Store::Shared(_) => Ok(()),
             Store::File(file) => file.write(line, after, now),
         }
+    }
+}
+
+impl Follower for Revocations {
+    fn apply(&self, line: Line, now: Timestamp) {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut next, _) = self.next(now);
+        next.take_in(line);
+        self.set.store(Arc::new(next));
+    }
+
+    fn adopt(&self, lines: Vec<Line>, now: Timestamp) -> Vec<Entry> {
+        let _one = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut next, _) = self.next(now);
+        let known: HashSet<EntryId> = lines.iter().map(Line::id).collect();
+        for line in lines {
+            next.take_in(line);
+        }
+        let lacking = next.entries().filter(|entry| !known.contains(&entry.id));
+        let lacking = lacking.map(|entry| Entry::clone(entry)).collect();
+        self.set.store(Arc::new(next));
+        lacking
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::entry::{Entry, EntryId, Kind, Subject};
+use super::{
+    entry::{Entry, EntryId, Kind, Subject},
+    file::Line,
+};
 use crate::{
     clock::Timestamp,
     credentials::session::{Authority, Origin, Session},
@@ -65,6 +68,13 @@ impl Set {
         } else if let Some(subject) = Subject::parse(&entry.value) {
             let of_subject = self.identities.entry(Arc::from(subject.subject.as_str())).or_default();
             of_subject.push((subject, entry));
+        }
+    }
+
+    pub(super) fn take_in(&mut self, line: Line) {
+        match line {
+            Line::Revoke(entry) => self.insert(entry),
+            Line::Lift(id) => drop(self.remove(id)),
         }
     }
 

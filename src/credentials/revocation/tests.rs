@@ -48,7 +48,7 @@ fn to_ask_takes_no_memory_whatever_is_revoked() {
     let session = session(now(), now());
     let ask = || {
         let mut answer = Ok(());
-        let memory = allocation_counter::measure(|| answer = revocations.check(&session));
+        let memory = allocation_counter::measure(|| answer = revocations.check(&session, now()));
         (memory.count_total, answer)
     };
     assert_eq!(ask().0, 0);
@@ -64,7 +64,7 @@ fn to_ask_takes_no_memory_whatever_is_revoked() {
         assert_eq!(ask(), (0, Ok(())), "{kind}");
     }
     let ends = revocations.apply_now(entry(Kind::Identity, "oidc/idp/a%20user"), now()).unwrap();
-    assert_eq!(ask(), (0, Err(Revoked { id: ends.id, kind: Kind::Identity })));
+    assert_eq!(ask(), (0, Err(Refusal::Revoked(Revoked { id: ends.id, kind: Kind::Identity }))));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn a_session_made_from_a_revoked_login_counts_from_the_login() {
     let revocations = Revocations::nowhere();
     revocations.apply_now(entry(Kind::Provider, "idp"), now()).unwrap();
     let later = now().plus(Duration::from_secs(5));
-    assert!(revocations.check(&session(now(), later)).is_err());
-    assert_eq!(revocations.check(&session(later, later)), Ok(()));
+    assert!(revocations.check(&session(now(), later), later).is_err());
+    assert_eq!(revocations.check(&session(later, later), later), Ok(()));
 }
 
 #[test]
