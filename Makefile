@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit clients identity packages ops release reproducible deb sbom bench bench-long memory fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops release reproducible deb sbom bench bench-long memory fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit clients identity packages ops ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus
+test: setup check unit shared clients identity packages ops ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus, a real Redis
 	@echo "make test: all passed"
 
 check: ## format, lints, documentation, licences and sources of dependencies
@@ -23,6 +23,9 @@ check: ## format, lints, documentation, licences and sources of dependencies
 
 unit: ## what needs no other program
 	cargo test --workspace --all-targets
+
+shared: ## gateways that share revocations in a real Valkey or Redis
+	cargo test --test it shared_revocation -- --ignored
 
 clients: ## real clients against real storages; the demo
 	cargo build --workspace --bins --examples

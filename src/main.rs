@@ -19,10 +19,14 @@ use daypass::{
     app::{self, Source},
     clock::{Clock as _, SystemClock},
     config::{self, Config},
-    credentials,
+    credentials::{
+        self,
+        revocation::{Kind, Wanted},
+    },
     explain::{self, Who},
     lint,
     online::{self, Finding},
+    revoke::{self, Task},
     telemetry,
 };
 
@@ -68,6 +72,11 @@ enum Command {
     /// With `--token` or `--ldap-user`: asks the provider or the directory, prints claims or groups, and for each role whether it is
     /// granted or which condition of its trust fails. Exits with 0 when something is granted, with 3 when nothing is.
     Explain(Box<Explain>),
+    /// End sessions before their time, or list and lift what was ended.
+    ///
+    /// Asks the running gateway at `admin.address` with the token of the configuration. Exits with 0 when it was done, with 3 when there
+    /// is nothing to lift, with 1 otherwise.
+    Revoke(Box<Revoke>),
     /// Make key material from the system's random source.
     ///
     /// Without options: one line for `sts.sealing_keys_file`, newest key first. Keep the file at mode 600.
@@ -98,6 +107,66 @@ struct ConfigFile {
     /// The configuration file (TOML); paths within it are relative to it.
     #[arg(long, short, value_name = "FILE", env = "DAYPASS_CONFIG", default_value = "config/daypass.toml")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+struct Revoke {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// One session, by the access key id of its temporary keys.
+    #[arg(long, value_name = "AKID", group = "what")]
+    session: Option<String>,
+    /// The sessions of somebody proven by another: oidc/PROVIDER/SUBJECT, ldap/DN, certificate/NAME, webhook/USER.
+    #[arg(long, value_name = "PATH", group = "what")]
+    identity: Option<String>,
+    /// The sessions of a user.
+    #[arg(long, value_name = "NAME", group = "what")]
+    user: Option<String>,
+    /// A user's long-term key: it is refused until the entry is lifted.
+    #[arg(long, value_name = "AKID", group = "what")]
+    user_key: Option<String>,
+    /// The sessions of a role, and those that were reached through it.
+    #[arg(long, value_name = "NAME", group = "what")]
+    role: Option<String>,
+    /// The sessions of everybody whom a provider proved; or ldap, certificate, webhook.
+    #[arg(long, value_name = "NAME", group = "what")]
+    provider: Option<String>,
+    /// Every session.
+    #[arg(long, group = "what")]
+    everything: bool,
+    /// Only sessions that were issued before this time (RFC 3339); without it: before now.
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["session", "user_key", "list", "lift"])]
+    issued_before: Option<String>,
+    /// Print what is revoked.
+    #[arg(long, group = "what")]
+    list: bool,
+    /// Take a revocation back.
+    #[arg(long, value_name = "ID", group = "what")]
+    lift: Option<String>,
+}
+
+impl Revoke {
+    fn task(self) -> Task {
+        if let Some(id) = self.lift {
+            return Task::Lift(id);
+        }
+        let named = [
+            (Kind::Session, self.session),
+            (Kind::Identity, self.identity),
+            (Kind::User, self.user),
+            (Kind::UserKey, self.user_key),
+            (Kind::Role, self.role),
+            (Kind::Provider, self.provider),
+            (Kind::Everything, self.everything.then(String::new)),
+        ];
+        let wanted = named.into_iter().find_map(|(kind, value)| value.map(|value| (kind, value)));
+        match wanted {
+            Some((kind, value)) => Task::Revoke(Wanted { kind, value, issued_before: self.issued_before }),
+            None => Task::List,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +229,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check { file, online } => return check(&file, online),
         Command::Explain(asked) => return explain(*asked),
+        Command::Revoke(asked) => return revoke(*asked),
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {
             let (access_key_id, secret) = credentials::generate_user_keys()?;
@@ -248,6 +318,22 @@ fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     };
     print!("{text}");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn revoke(asked: Revoke) -> anyhow::Result<ExitCode> {
+    let Some(config) = load(&asked.file) else { return Ok(ExitCode::FAILURE) };
+    let admin = config.admin.context("the configuration has no [admin], so there is nobody to ask")?;
+    let token = admin.token.context("[admin] has no token, so the revocation API is off")?;
+    match runtime()?.block_on(revoke::run(admin.address, &token, asked.task()))? {
+        Some(done) => {
+            print!("{done}");
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            eprintln!("daypass: there is no such revocation; --list shows those that there are");
+            Ok(ExitCode::from(3))
+        }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is handed to config here and nowhere else")]

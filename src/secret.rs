@@ -92,6 +92,32 @@ impl fmt::Debug for SessionToken {
     }
 }
 
+/// What shows somebody to the admin API.
+#[derive(Clone)]
+pub struct AdminToken(SecretString);
+
+impl AdminToken {
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(SecretString::from(token.into()))
+    }
+
+    /// For the header of a call, and nothing else.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// In constant time.
+    pub fn is(&self, text: &str) -> bool {
+        self.expose().as_bytes().ct_eq(text.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken([redacted])")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

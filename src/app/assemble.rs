@@ -53,7 +53,8 @@ fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Sh
     let principals = Arc::new(config.principals);
     let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
     let sessions = sessions.with_directory(ways.ldap.clone());
-    let sessions = Arc::new(sessions.counted_by(lasting.metrics().sessions().clone()));
+    let sessions = sessions.counted_by(lasting.metrics().sessions().clone());
+    let sessions = Arc::new(sessions.with_revocations(lasting.revocations().clone()));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];
     regions.dedup();

@@ -21,7 +21,8 @@ use self::{assemble::Generation, reload::AtStart};
 use crate::{
     clock::Clock,
     config::{self, Config},
-    gateway::{Gateway, Lasting, ReplyBody, Status, admin},
+    credentials::Revocations,
+    gateway::{Gateway, Lasting, ReplyBody, Status, admin, revocation_api::RevocationApi},
     server::{self, Drained, Peer, Places},
 };
 
@@ -31,6 +32,7 @@ pub struct Running {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
+    following: JoinHandle<()>,
     admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
 }
@@ -56,6 +58,7 @@ impl Running {
         // The receiver lives as long as the server runs.
         let _ = self.stop.send(true);
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
+        self.following.abort();
         drop(self.admin);
         drained
     }
@@ -63,12 +66,12 @@ impl Running {
 
 /// Builds everything that a configuration describes without opening a listener or contacting anything.
 pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
-    let lasting = lasting(clock, config.limits.max_requests)?;
-    Generation::new(config, lasting, None).map(|_| ())
+    let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
+    let lasting = Lasting::new(clock, config.limits.max_requests, revocations);
+    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None).map(|_| ())
 }
 
 /// Starts a gateway within the runtime of the caller.
-#[expect(clippy::unused_async, reason = "it must be called within a runtime")]
 pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>) -> anyhow::Result<Running> {
     let listener = listen(config.listen.address, false)?;
     let address = listener.local_addr()?;
@@ -76,12 +79,15 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let (parts, mut handlers) = Parts::new(config, clock, 1)?;
     let (stop, stopped) = watch::channel(false);
     let admin = admin.map(|admin| parts.admin(&admin, stopped.clone())).transpose()?;
+    let revocations = parts.lasting.revocations().clone();
+    let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
+    revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, admin, reloader })
+    Ok(Running { address, stop, serving, following, admin, reloader })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -94,6 +100,11 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
     let (stop, stopped) = watch::channel(false);
+    let runtime = current_thread()?;
+    let revocations = parts.lasting.revocations().clone();
+    // Before anybody is let in.
+    runtime.spawn(revocations.clone().follow(parts.clock.clone()));
+    runtime.block_on(revocations.first_look());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -108,7 +119,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    let cut = current_thread()?.block_on(async {
+    let cut = runtime.block_on(async {
         let admin = admin.map(|admin| parts.admin(&admin, stopped)).transpose()?;
         let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
@@ -159,13 +170,11 @@ fn current_thread() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime cannot start")
 }
 
-fn lasting(clock: Arc<dyn Clock>, max_requests: usize) -> anyhow::Result<Arc<Lasting>> {
-    let lasting = Lasting::new(clock, max_requests).context("the system gives no random numbers")?;
-    Ok(Arc::new(lasting))
-}
+const NO_RANDOM: &str = "the system gives no random numbers";
 
 /// What stays when the configuration changes, with what changes within it.
 struct Parts {
+    clock: Arc<dyn Clock>,
     lasting: Arc<Lasting>,
     workers: Vec<Arc<ArcSwap<Gateway>>>,
     server: Arc<ArcSwap<server::Settings>>,
@@ -182,7 +191,10 @@ impl Parts {
         clock: Arc<dyn Clock>,
         workers: usize,
     ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
-        let lasting = lasting(clock, config.limits.max_requests)?;
+        let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
+        let lasting =
+            Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
+        let lasting = Arc::new(lasting);
         let places = Places::new(config.limits.max_connections);
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
@@ -194,7 +206,7 @@ impl Parts {
         let handlers = workers.iter().cloned().map(handler).collect();
         let server = Arc::new(ArcSwap::new(generation.server));
         let ways = generation.ways;
-        Ok((Self { lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
+        Ok((Self { clock, lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
     }
 
     fn reloader(self, source: Source) -> Reloader {
@@ -216,9 +228,16 @@ impl Parts {
         let current = self.workers.first().ok_or_else(|| anyhow!("there is no worker"))?.clone();
         let status = Status::new(current, self.places.clone(), stopping, settings.ready_needs_backend);
         let health = admin::Health::new(status);
+        let revocations = self.lasting.revocations().clone();
+        let api = RevocationApi::new(revocations, settings.token.clone(), self.clock.clone());
         let handler = move |request: Request<Incoming>, _: Peer| {
-            let health = health.clone();
-            async move { health.answer(&request) }
+            let (health, api) = (health.clone(), api.clone());
+            async move {
+                if RevocationApi::has(request.uri().path()) {
+                    return api.answer(request).await;
+                }
+                health.answer(&request)
+            }
         };
         let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
         let places = Places::new(settings.load().limits.max_connections);

@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Admin, Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
+    Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
     reader::{Document, Placed, Table},
-    values, ways,
+    revocation, values, ways,
 };
 use crate::{
     arn::AccountId,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> Option<Config> {
     let root = Table::root(document, table);
     let listen = listen(root.table("listen"));
-    let admin = admin(root.table("admin"));
+    let admin = revocation::admin(root.table("admin"));
     let backend = backend(root.table("backend"));
     let sts_table = root.table("sts");
     let account = sts_table.parsed("account_id", |text| {
@@ -40,6 +40,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let directory = people::directory(&root, &policies, max_duration, backend.as_ref(), &known);
     let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
+    let revocation = revocation::revocation(root.table("revocation"));
     let log = log(root.table("log"));
     let reload = reload(root.table("reload"));
     root.finish();
@@ -54,6 +55,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         keyring: keyring?,
         principals,
         ways,
+        revocation: revocation?,
         limits,
         log,
         reload,
@@ -145,18 +147,6 @@ pub(super) fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
             None
         }
     }
-}
-
-/// The outer `None`: it is wrong; the inner: there is none.
-#[expect(clippy::option_option, reason = "absent and wrong are two things")]
-fn admin(table: Table<'_>) -> Option<Option<Admin>> {
-    if !table.is_there() {
-        return Some(None);
-    }
-    let address = table.required_parsed("address", values::address);
-    let ready_needs_backend = table.boolean("ready_needs_backend", false);
-    table.finish();
-    Some(Some(Admin { address: address?, ready_needs_backend }))
 }
 
 fn backend(table: Table<'_>) -> Option<Backend> {

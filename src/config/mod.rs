@@ -6,6 +6,7 @@ mod fingerprint;
 mod people;
 mod problems;
 mod reader;
+mod revocation;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -27,9 +28,9 @@ pub use self::{
     ways::{WayError, Ways},
 };
 use crate::{
-    credentials::{Keyring, Principals},
+    credentials::{Keyring, Principals, revocation as revocations},
     s3::profile::Profile,
-    secret::{AccessKeyId, SecretAccessKey},
+    secret::{AccessKeyId, AdminToken, SecretAccessKey},
     sts,
     telemetry::log,
 };
@@ -44,6 +45,7 @@ pub struct Config {
     pub keyring: Keyring,
     pub principals: Principals,
     pub ways: Ways,
+    pub revocation: revocations::Settings,
     pub limits: Limits,
     pub log: Log,
     pub reload: Reload,
@@ -77,6 +79,8 @@ pub struct Admin {
     pub address: SocketAddr,
     /// `/health/ready` says no while the backend fails.
     pub ready_needs_backend: bool,
+    /// `None`: nobody may revoke here.
+    pub token: Option<AdminToken>,
 }
 
 #[derive(Debug)]

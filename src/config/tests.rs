@@ -285,6 +285,34 @@ fn no_problem_repeats_a_secret() {
     }
 }
 
+#[test]
+fn the_server_of_revocations_is_one_over_tls_without_a_password_in_its_url() {
+    let revocation = |lines: &str| load_text(&format!("{}\n[revocation]\n{lines}\n", valid()));
+    let good =
+        revocation("url = \"rediss://gateway@valkey.internal:6380/2\"\npassword = \"s3cret-of-valkey\"")
+            .unwrap();
+    let shown = format!("{:?}", good.revocation);
+    assert!(shown.contains("6380") && shown.contains("database: 2") && shown.contains("gateway"), "{shown}");
+    assert!(!shown.contains("s3cret-of-valkey"), "{shown}");
+    assert!(revocation("url = \"redis://127.0.0.1\"\nallow_plaintext = true").is_ok());
+    for (lines, says) in [
+        ("url = \"redis://127.0.0.1\"", "is not secured by TLS"),
+        ("url = \"rediss://:hunter22@valkey\"", "has a password in it"),
+        ("url = \"https://valkey\"", "is not the address of a server"),
+        ("url = \"rediss://valkey\"\nfile = \"x\"", "goes without url"),
+        ("when_unreachable = \"refuse\"", "needs url"),
+        ("url = \"rediss://valkey\"\nwhen_unreachable = \"stop\"", "neither"),
+    ] {
+        let problems = revocation(lines).unwrap_err().to_string();
+        assert!(problems.contains(says) && !problems.contains("hunter22"), "{problems}");
+    }
+    let admin = |token: &str| {
+        load_text(&format!("{}\n[admin]\naddress = \"127.0.0.1:0\"\ntoken = \"{token}\"\n", valid()))
+    };
+    assert!(!format!("{:?}", admin("0123456789abcdef").unwrap().admin).contains("0123456789abcdef"));
+    assert!(admin("0123456789abcde").unwrap_err().to_string().contains("16 characters"));
+}
+
 /// The example in the project, with what it names beside it.
 fn example() -> (tempfile::TempDir, String) {
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -315,9 +343,13 @@ fn the_example_loads_and_shows_the_defaults() {
 #[test]
 fn the_example_has_every_key() {
     let (_folder, text) = example();
-    let code = ["certificate_and_webhook.rs", "check.rs", "people.rs", "trust.rs", "ways.rs"].map(|file| {
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file)).unwrap()
-    });
+    let code =
+        ["certificate_and_webhook.rs", "check.rs", "people.rs", "revocation.rs", "trust.rs", "ways.rs"].map(
+            |file| {
+                fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config").join(file))
+                    .unwrap()
+            },
+        );
     let code = code.concat();
     let mut keys = Vec::new();
     for call in [

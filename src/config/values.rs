@@ -154,6 +154,50 @@ pub(super) fn directory(
     Ok((authority.host().to_owned(), authority.port_u16().unwrap_or(default), transport))
 }
 
+/// Of the revocations that several gateways share.
+pub(super) struct Server {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: bool,
+    pub(super) database: i64,
+    pub(super) username: Option<String>,
+}
+
+pub(super) fn server(text: &str, allow_plaintext: bool) -> Result<Server, String> {
+    // A password may stand in it, so it is not repeated.
+    let wrong =
+        || "is not the address of a server: write it as \"rediss://valkey.internal:6379/0\"".to_owned();
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    let authority = uri.authority().ok_or_else(wrong)?;
+    let tls = match uri.scheme_str() {
+        Some("rediss") => true,
+        Some("redis") if allow_plaintext => false,
+        Some("redis") => {
+            return Err("is not secured by TLS: use rediss://, or set allow_plaintext = true".to_owned());
+        }
+        _ => return Err(wrong()),
+    };
+    let username = authority.as_str().rsplit_once('@').map(|(user, _)| user.to_owned());
+    if username.as_ref().is_some_and(|name| name.contains(':')) {
+        return Err("has a password in it: give it as password_file or password_env".to_owned());
+    }
+    let database = match uri.path().trim_matches('/') {
+        "" => 0,
+        number => number.parse::<u16>().map_err(|_| wrong())?.into(),
+    };
+    let host = authority.host().trim_matches(['[', ']']).to_owned();
+    Ok(Server { host, port: authority.port_u16().unwrap_or(6379), tls, database, username })
+}
+
+/// Whether temporary keys are refused.
+pub(super) fn when_unreachable(text: &str) -> Result<bool, String> {
+    match text {
+        "serve" => Ok(false),
+        "refuse" => Ok(true),
+        _ => Err(format!("`{text}` is neither \"serve\" nor \"refuse\"")),
+    }
+}
+
 pub(super) fn profile(text: &str) -> Result<&'static Profile, String> {
     Profile::named(text).ok_or_else(|| {
         let names: Vec<&str> = Profile::names().collect();

@@ -3,6 +3,7 @@
 mod keyring;
 mod mint;
 mod principals;
+pub mod revocation;
 mod seal;
 mod session;
 mod store;
@@ -13,6 +14,7 @@ pub use self::{
     keyring::{Keyring, KeyringError},
     mint::{MintError, TemporaryCredentials, generate_user_keys},
     principals::{IdentityPolicies, Principals, role_id},
+    revocation::Revocations,
     seal::OpenError,
     session::{Authority, Grant, Origin, Session, SessionPolicy, SessionTags},
     store::{Authenticated, AuthenticationError, SessionStore, TokenProblem},

@@ -10,6 +10,7 @@ use super::{
     keyring::Keyring,
     mint::{MintError, TemporaryCredentials, key_pair},
     principals::Principals,
+    revocation::{ChangeError, Refusal, Revocations, Revoked},
     seal::{self, OpenError},
     session::{Authority, Grant, Origin, Session, SessionTags},
 };
@@ -33,6 +34,7 @@ pub struct SessionStore {
     random: SystemRandom,
     ldap: Option<Arc<Ldap>>,
     cache_seen: Arc<SessionCache>,
+    revocations: Arc<Revocations>,
 }
 
 /// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
@@ -80,6 +82,17 @@ pub enum AuthenticationError {
         "A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys."
     )]
     LongTermKey,
+    #[error("It cannot be told whether this session is revoked. Please try again.")]
+    RevocationsUnknown,
+}
+
+impl From<Refusal> for AuthenticationError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Revoked(cause) => Self::InvalidToken { cause: TokenProblem::Revoked(cause) },
+            Refusal::Unknown => Self::RevocationsUnknown,
+        }
+    }
 }
 
 /// What is wrong with a token.
@@ -93,6 +106,8 @@ pub enum TokenProblem {
     WithLongTermKey,
     #[error("the user or role behind it is gone, or may no longer be assumed")]
     PrincipalGone,
+    #[error(transparent)]
+    Revoked(Revoked),
 }
 
 /// Proof that this request was signed with the keys of this session, which is alive. The only constructor is
@@ -166,6 +181,7 @@ impl SessionStore {
             random: SystemRandom::new(),
             ldap: None,
             cache_seen: Arc::default(),
+            revocations: Revocations::nowhere(),
         }
     }
 
@@ -181,6 +197,18 @@ impl SessionStore {
     pub fn with_directory(mut self, ldap: Option<Arc<Ldap>>) -> Self {
         self.ldap = ldap;
         self
+    }
+
+    /// With what is revoked, which outlives this configuration.
+    #[must_use]
+    pub fn with_revocations(mut self, revocations: Arc<Revocations>) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// Ends a session that asks for it.
+    pub async fn revoke(&self, session: &Session, now: Timestamp) -> Result<(), ChangeError> {
+        self.revocations.revoke_session(session, now).await.map(drop)
     }
 
     pub fn principals(&self) -> &Principals {
@@ -245,6 +273,7 @@ impl SessionStore {
         if session.is_expired(now) {
             return Err(AuthenticationError::Expired { ended: session.expires_at });
         }
+        self.revocations.check(&session, now)?;
         let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
         let (identity, identity_now) = self.policies_now(&session, now).await.ok_or(gone)?;
         let policies =

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::request_id::RequestIds;
 use crate::{
     clock::{Clock, Timestamp},
+    credentials::Revocations,
     s3::operation,
     sts,
     telemetry::metrics::{Lists, Metrics},
@@ -22,11 +23,16 @@ pub struct Lasting {
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
+    revocations: Arc<Revocations>,
 }
 
 impl Lasting {
     /// `max_requests`: in flight, of all workers together.
-    pub fn new(clock: Arc<dyn Clock>, max_requests: usize) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        max_requests: usize,
+        revocations: Arc<Revocations>,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let ids = RequestIds::seeded(&SystemRandom::new())?;
         let sts_slots = Semaphore::new((max_requests / 4).max(1));
         let lists = Lists {
@@ -35,11 +41,22 @@ impl Lasting {
             sts_codes: sts::ErrorCode::ALL.into_iter().map(sts::ErrorCode::as_str).collect(),
         };
         let metrics = Arc::new(Metrics::new(lists, clock.now().unix()));
-        Ok(Self { clock, ids, slots: Arc::new(Semaphore::new(max_requests)), sts_slots, metrics })
+        Ok(Self {
+            clock,
+            ids,
+            slots: Arc::new(Semaphore::new(max_requests)),
+            sts_slots,
+            metrics,
+            revocations,
+        })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     pub fn now(&self) -> Timestamp {

@@ -11,6 +11,7 @@ mod record;
 mod reply;
 mod request_body;
 mod request_id;
+pub mod revocation_api;
 mod route;
 mod s3_errors;
 mod status;

@@ -23,6 +23,7 @@ pub(super) fn of_authentication(error: AuthenticationError) -> S3Error {
             S3Error::new(ErrorCode::InvalidToken, message).caused_by(cause)
         }
         AuthenticationError::Expired { .. } => S3Error::new(ErrorCode::ExpiredToken, message),
+        AuthenticationError::RevocationsUnknown => S3Error::new(ErrorCode::ServiceUnavailable, message),
         AuthenticationError::LongTermKey => S3Error::new(ErrorCode::AccessDenied, message),
     }
 }

@@ -14,6 +14,8 @@ pub(super) enum Action {
     GetCallerIdentity,
     GetFederationToken,
     GetSessionToken,
+    /// Ours: a session ends itself.
+    RevokeSession,
 }
 
 /// What proves somebody who has no key here. These requests are not signed.
@@ -60,7 +62,7 @@ impl Action {
         if let Self::AssumeRoleWith(proof) = self { Some(proof) } else { None }
     }
 
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::AssumeRole,
         Self::AssumeRoleWith(ProvenBy::Certificate),
         Self::AssumeRoleWith(ProvenBy::ClientGrants),
@@ -72,6 +74,7 @@ impl Action {
         Self::GetCallerIdentity,
         Self::GetFederationToken,
         Self::GetSessionToken,
+        Self::RevokeSession,
     ];
 
     pub(super) fn name(self) -> &'static str {
@@ -83,6 +86,7 @@ impl Action {
             Self::GetCallerIdentity => "GetCallerIdentity",
             Self::GetFederationToken => "GetFederationToken",
             Self::GetSessionToken => "GetSessionToken",
+            Self::RevokeSession => "RevokeSession",
         }
     }
 

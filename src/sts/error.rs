@@ -37,6 +37,7 @@ pub enum ErrorCode {
     PackedPolicyTooLarge,
     RequestExpired,
     STSNotInitialized,
+    ServiceUnavailable,
     SignatureDoesNotMatch,
     Throttling,
     TooManyIntermediateCAs,
@@ -44,7 +45,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AccessDenied,
         Self::ExpiredToken,
         Self::ExpiredTokenException,
@@ -66,6 +67,7 @@ impl ErrorCode {
         Self::PackedPolicyTooLarge,
         Self::RequestExpired,
         Self::STSNotInitialized,
+        Self::ServiceUnavailable,
         Self::SignatureDoesNotMatch,
         Self::Throttling,
         Self::TooManyIntermediateCAs,
@@ -96,6 +98,7 @@ impl ErrorCode {
             Self::PackedPolicyTooLarge => "PackedPolicyTooLarge",
             Self::RequestExpired => "RequestExpired",
             Self::STSNotInitialized => "STSNotInitialized",
+            Self::ServiceUnavailable => "ServiceUnavailable",
             Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
             Self::Throttling => "Throttling",
             Self::TooManyIntermediateCAs => "TooManyIntermediateCAs",
@@ -111,6 +114,7 @@ impl ErrorCode {
             | Self::MissingAuthenticationToken
             | Self::SignatureDoesNotMatch => StatusCode::FORBIDDEN,
             Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::IncompleteSignature
             | Self::ExpiredTokenException
             | Self::IDPCommunicationError
@@ -213,6 +217,9 @@ impl From<AuthenticationError> for StsError {
                 ErrorCode::ExpiredToken,
                 "The security token included in the request is expired.",
             ),
+            AuthenticationError::RevocationsUnknown => {
+                Self::receiver(ErrorCode::ServiceUnavailable, error.to_string())
+            }
             AuthenticationError::LongTermKey => Self::sender(ErrorCode::AccessDenied, error.to_string()),
         }
     }

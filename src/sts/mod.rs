@@ -13,6 +13,7 @@ mod get_session_token;
 mod identity_errors;
 mod inspect;
 mod parameters;
+mod revoke_session;
 mod session_policy;
 mod session_tags;
 mod xml;
@@ -182,6 +183,10 @@ impl Service {
             Action::DecodeAuthorizationMessage => {
                 let message = self.decode_authorization_message(call)?;
                 Ok(xml::simple("DecodeAuthorizationMessage", "DecodedMessage", &message, request_id))
+            }
+            Action::RevokeSession => {
+                let access_key_id = self.revoke_session(call).await?;
+                Ok(xml::simple(action.name(), "AccessKeyId", access_key_id, request_id))
             }
             Action::AssumeRoleWith(_) => {
                 Err(StsError::receiver(ErrorCode::InternalFailure, "The action is not known."))

@@ -31,7 +31,8 @@ BLOCK = re.compile(r"^```(\w+)[ \t]*(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What blocks print that give no keys.
 PRINTED = {
     "web-identity-aws": "hello", "caller-identity-curl": "user/rig", "caller-identity-aws": "user/rig", "access-key-info-curl": "000000000000",
-    "access-key-info-aws": "000000000000", "decode-curl": "explicitDeny", "decode-aws": "explicitDeny"}
+    "access-key-info-aws": "000000000000", "decode-curl": "explicitDeny", "decode-aws": "explicitDeny",
+    "revoke-session-curl": "<RevokeSessionResponse"}
 # How keys are called in XML and in the JSON of aws-cli.
 KEYS = [re.compile(rf'(?:<{name}>|"{name}": ")([^<"]+)') for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
 

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["sts", "backend", "server"],
     &["gateway"],
     &["config"],
-    &["app", "explain", "lint", "online"],
+    &["app", "explain", "lint", "online", "revoke"],
     &["demo"],
     &["main"],
 ];

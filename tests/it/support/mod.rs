@@ -191,6 +191,28 @@ impl Gateway {
         self.running.address()
     }
 
+    /// The same configuration in a new process, as it were: what is not on the disk is gone.
+    pub async fn restart(self) -> Self {
+        let Self { running, backend, clock, folder } = self;
+        running.shutdown().await;
+        let file = folder.path().join("daypass.toml");
+        let config = config::load(&file, &|_| None).unwrap();
+        let source = Source { path: file, environment: Box::new(|_| None) };
+        let running = app::start(config, Some(source), clock.clone()).await.unwrap();
+        Self { running, backend, clock, folder }
+    }
+
+    /// A call of the admin listener.
+    pub async fn admin(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Reply {
+        let address = self.running.admin_address().unwrap();
+        let token = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n{token}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        raw(address, format!("{head}{body}").as_bytes()).await
+    }
+
     /// Of a gateway with `[admin]`.
     pub fn admin_address(&self) -> SocketAddr {
         self.running.admin_address().unwrap()

@@ -1,0 +1,84 @@
+//! `[revocation]` and the admin listener that is asked for it.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{
+    Admin,
+    check::certificates,
+    reader::{Placed, Table},
+    values,
+};
+use crate::{
+    credentials::revocation::{Settings, SharedSettings},
+    secret::AdminToken,
+};
+
+/// So short a token can be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// The outer `None`: it is wrong; the inner: there is none.
+#[expect(clippy::option_option, reason = "absent and wrong are two things")]
+pub(super) fn admin(table: Table<'_>) -> Option<Option<Admin>> {
+    if !table.is_there() {
+        return Some(None);
+    }
+    let address = table.required_parsed("address", values::address);
+    let ready_needs_backend = table.boolean("ready_needs_backend", false);
+    let token = table.optional_secret("token").map(|Placed { value, line }| {
+        if value.len() < SHORTEST_TOKEN || value.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            let what = "must be 16 characters at the least, without spaces: openssl rand -hex 32 makes one";
+            table.problem(line, "token", what);
+        }
+        AdminToken::new(value)
+    });
+    table.finish();
+    Some(Some(Admin { address: address?, ready_needs_backend, token }))
+}
+
+/// `None`: it is wrong.
+pub(super) fn revocation(table: Table<'_>) -> Option<Settings> {
+    let file = table.string("file");
+    let has_url = table.has("url");
+    let allow_plaintext = table.boolean("allow_plaintext", false);
+    let server = table.parsed("url", |text| values::server(text, allow_plaintext));
+    let password = table.optional_secret("password").map(|password| SecretString::from(password.value));
+    let has_ca = table.has("ca_file");
+    let ca_pem = certificates(&table, "ca_file");
+    let timeout = table.parsed("timeout", values::duration).unwrap_or(Duration::from_secs(2));
+    let refuses = table.parsed("when_unreachable", values::when_unreachable).unwrap_or(false);
+    let max_age = table.parsed("max_age", values::seconds).unwrap_or(Duration::from_secs(5 * 60));
+    if let (Some(file), true) = (&file, has_url) {
+        table.problem(file.line, "file", "goes without url: the server keeps what several gateways share");
+    }
+    if !has_url {
+        for name in ["password", "password_file", "password_env", "ca_file", "when_unreachable"] {
+            if table.has(name) {
+                table.problem(table.line(), name, "needs url, the server that it is about");
+            }
+        }
+    }
+    let file = file.map_or_else(|| "revocations.jsonl".to_owned(), |file| file.value);
+    let path = table.path_of(&file);
+    table.finish();
+    if !has_url {
+        return Some(Settings::File(path));
+    }
+    let values::Server { host, port, tls, database, username } = server?;
+    if has_ca && ca_pem.is_none() {
+        return None;
+    }
+    let refuse_after = refuses.then_some(max_age);
+    Some(Settings::Shared(Box::new(SharedSettings {
+        host,
+        port,
+        tls,
+        database,
+        username,
+        password,
+        ca_pem,
+        timeout,
+        refuse_after,
+    })))
+}
