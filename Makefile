@@ -38,12 +38,12 @@ clients: ## real clients against real storages; the demo
 	$(PYTHON) tests/policy/compare.py
 
 identity: ## real clients log in through Keycloak, oidc-provider, slapd, certificates and a webhook; the same at MinIO's own STS
-	cargo build --workspace --bins
+	cargo build --workspace --bins --examples
 	$(PYTHON) tests/identity/run.py
 	$(PYTHON) tests/identity/sts_docs.py
 
 packages: ## unit of systemd, chart and manifests, compose file, Dockerfile, completions, manual
-	cargo build --bin daypass
+	cargo build --workspace --bins --examples
 	$(PYTHON) tests/packages/run.py
 
 # Neither the folder of the sources, nor that of the registry, nor the minute (which C code asks its compiler for) may show in the binary.
@@ -68,7 +68,7 @@ sbom: ## target/dist/daypass.cdx.json: what the binary is made of, as CycloneDX
 	scripts/sbom
 
 ops: ## what operators are given: Prometheus' configuration, alert rules, the dashboard
-	cargo build --workspace --bins
+	cargo build --workspace --bins --examples
 	$(PYTHON) tests/ops/monitoring.py
 
 bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision, a login and counting cost
