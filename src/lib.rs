@@ -17,6 +17,7 @@ pub mod iam;
 pub mod identity;
 pub mod lint;
 pub mod online;
+pub mod outbound_tls;
 pub mod revoke;
 pub mod s3;
 pub mod secret;

@@ -16,8 +16,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::body::OutboundBody;
@@ -158,32 +157,4 @@ impl Progress {
     fn last(&self) -> Instant {
         self.start + Duration::from_millis(self.moved_after.load(Ordering::Relaxed))
     }
-}
-
-/// Why the backend's certificate authorities cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    #[error("the backend's CA file is not a PEM file of certificates: {0}")]
-    Pem(#[source] rustls_pki_types::pem::Error),
-    #[error("the backend's CA file holds a certificate that cannot be used: {0}")]
-    Certificate(#[source] rustls::Error),
-    #[error("the backend's CA file holds no certificate")]
-    Empty,
-}
-
-/// TLS towards the backend: the given authorities and no others, or the system's.
-pub(super) fn client_tls(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
-    let mut roots = RootCertStore::empty();
-    if let Some(pem) = ca_pem {
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(TrustError::Pem)?).map_err(TrustError::Certificate)?;
-        }
-        if roots.is_empty() {
-            return Err(TrustError::Empty);
-        }
-    } else {
-        let system = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(system.certs);
-    }
-    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }

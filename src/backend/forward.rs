@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 
 use super::{
     body::{Encoded, OutboundBody},
-    client::{ExchangeError, Pool, Progress, Timeouts, TrustError, client_tls},
+    client::{ExchangeError, Pool, Progress, Timeouts},
     plan::{BodyForm, Link},
     upload::Upload,
 };
 use crate::{
     clock::Timestamp,
+    outbound_tls::{self, TrustError},
     s3::{
         Permit,
         checksum::{Algorithm, Hasher},
@@ -84,7 +85,7 @@ const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("daypass/", env
 
 impl Backend {
     pub fn new(settings: Settings) -> Result<Self, TrustError> {
-        let tls = client_tls(settings.ca_pem.as_deref())?;
+        let tls = outbound_tls::client_config(settings.ca_pem.as_deref())?;
         let pool = Pool::new(settings.timeouts.clone(), tls);
         Ok(Self { settings, pool, signing_key: ArcSwapOption::empty() })
     }

@@ -10,6 +10,6 @@ mod plan;
 pub mod upload;
 
 pub use self::{
-    client::{ExchangeError, Progress, Timeouts, TrustError},
+    client::{ExchangeError, Progress, Timeouts},
     forward::{Backend, Outgoing, Settings},
 };

@@ -160,3 +160,20 @@ fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Ga
     let config = check::config(&document, table.get_ref())?;
     Some(Config { fingerprint: Fingerprint::of(path, table.get_ref(), read), ..config })
 }
+
+/// A configuration of this text after what every one needs, for tests of those who read configurations.
+#[cfg(test)]
+pub(crate) fn loaded(rest: &str) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("daypass.toml");
+    let head = r#"
+[backend]
+endpoint = "http://127.0.0.1:1"
+access_key_id = "ROOTROOTROOTROOT0001"
+secret_access_key = "root-secret-root-secret"
+[sts]
+sealing_keys = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+"#;
+    std::fs::write(&file, format!("{head}{rest}")).unwrap();
+    load(&file, &|_| None).unwrap()
+}

@@ -141,15 +141,7 @@ mod tests {
     use crate::config;
 
     fn answer(role: &str, action: &str, resource: &str, context: &[&str]) -> Result<Explanation, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("daypass.toml");
         let toml = r#"
-[backend]
-endpoint = "http://127.0.0.1:1"
-access_key_id = "ROOTROOTROOTROOT0001"
-secret_access_key = "root-secret-root-secret"
-[sts]
-sealing_keys = "0a0b0c0d:AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
 [[policy]]
 name = "home"
 document = '''{"Version":"2012-10-17","Statement":[
@@ -165,8 +157,7 @@ access_key_id = "ALICEACCESSKEY000001"
 secret_access_key = "alice-secret-alice-secret"
 roles = ["reader"]
 "#;
-        std::fs::write(&file, toml).unwrap();
-        let config = config::load(&file, &|_| None).unwrap();
+        let config = config::loaded(toml);
         let question = Question {
             role: Some(role.to_owned()),
             action: action.to_owned(),

@@ -22,10 +22,11 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
 
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    outbound_tls::{self, TrustError},
+};
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 512 * 1024;
@@ -47,8 +48,8 @@ pub struct HttpSettings {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("the CA file holds nothing that can be used: {0}")]
-    Authorities(String),
+    #[error(transparent)]
+    Authorities(#[from] TrustError),
     #[error("{0} is not a URL that may be called: https:// is needed")]
     NotAllowed(String),
     #[error("{0} is at an address that is not public, and the configuration does not name it")]
@@ -87,7 +88,7 @@ pub(super) struct Answer {
 
 impl HttpClient {
     pub(super) fn new(settings: HttpSettings) -> Result<Self, ClientError> {
-        let tls = client_tls(settings.ca_pem.as_deref())?;
+        let tls = outbound_tls::client_config(settings.ca_pem.as_deref())?;
         let named = settings.named_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let mut tcp = HttpConnector::new_with_resolver(PublicOrNamed { named: Arc::new(named) });
         tcp.enforce_http(false);
@@ -176,25 +177,11 @@ fn in_words(text: &str) -> Option<&'static str> {
     })
 }
 
-/// TLS with the given authorities and no others, or the system's.
-pub(super) fn client_tls(ca_pem: Option<&[u8]>) -> Result<ClientConfig, ClientError> {
-    let mut roots = RootCertStore::empty();
-    let wrong = |cause: &dyn fmt::Display| ClientError::Authorities(cause.to_string());
-    if let Some(pem) = ca_pem {
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            roots.add(certificate.map_err(|cause| wrong(&cause))?).map_err(|cause| wrong(&cause))?;
-        }
-        if roots.is_empty() {
-            return Err(wrong(&"no certificate is in it"));
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(|cause| wrong(&cause))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+/// A URL for logs and errors: without its query, which may hold a key or a token, and without what may stand before the host.
+pub(super) fn without_query(uri: &Uri) -> String {
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+    format!("{scheme}://{host}{port}{}", uri.path())
 }
 
 /// A resolver that gives addresses within a network only of hosts that the configuration names. It decides on the addresses

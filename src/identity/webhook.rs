@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::{
     HttpSettings, Proof, Way,
-    http::{Answer, ClientError, HttpClient},
+    http::{Answer, ClientError, HttpClient, without_query},
 };
 use crate::{clock::Timestamp, iam::read_json};
 
@@ -46,7 +46,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The query of a webhook's URL is often its key.
         f.debug_struct("Settings")
-            .field("url", &shown(&self.url))
+            .field("url", &without_query(&self.url))
             .field("auth_token", &self.auth_token)
             .field("http", &self.http)
             .field("policies", &self.policies)
@@ -147,7 +147,7 @@ impl Webhook {
     }
 
     fn failure(&self, cause: &ClientError) -> String {
-        format!("the webhook at {} does not answer: {cause}", shown(&self.settings.url))
+        format!("the webhook at {} does not answer: {cause}", without_query(&self.settings.url))
     }
 
     fn proof(&self, bearer: Bearer, now: Timestamp) -> Proof {
@@ -225,7 +225,12 @@ fn check_url(url: &Uri, allow_http: bool) -> Result<(), String> {
     match url.scheme_str() {
         Some("https") => {}
         Some("http") if allow_http => {}
-        _ => return Err(format!("{} is not a URL that may be called: https:// is needed", shown(url))),
+        _ => {
+            return Err(format!(
+                "{} is not a URL that may be called: https:// is needed",
+                without_query(url)
+            ));
+        }
     }
     if authority.as_str().contains('@') {
         return Err("the webhook's URL has a user or a password in it".to_owned());
@@ -253,15 +258,4 @@ fn with_token(url: &Uri, token: &str) -> Result<Uri, String> {
 
 fn escaped(token: &str) -> String {
     utf8_percent_encode(token, ESCAPED).to_string()
-}
-
-/// Without its query, and without what may stand before the host.
-fn shown(url: &Uri) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!(
-        "{}://{}{port}{}",
-        url.scheme_str().unwrap_or_default(),
-        url.host().unwrap_or_default(),
-        url.path()
-    )
 }

@@ -106,7 +106,7 @@ impl Service {
             ));
         }
         let arn = self.sessions.principals().account.user(&user.name);
-        call.authorize("sts:AssumeRole", &arn, Needs::NoDeny, tags)?;
+        call.asking().authorize("sts:AssumeRole", &arn, Needs::NoDeny, tags)?;
         let expires_at = call.now.plus(self.duration(call.parameters, self.settings.max_duration)?);
         let tags = SessionTags::default();
         let grant = Grant {
@@ -140,7 +140,7 @@ impl Service {
         let external_id = call.parameters.value("ExternalId");
         let trust = principals.directory.assume(role, proven, external_id).ok_or_else(refused)?;
         let needs = if session.is_temporary() { Needs::Allow } else { Needs::NoDeny };
-        call.authorize("sts:AssumeRole", &arn, needs, &tags).map_err(|_| refused())?;
+        call.asking().authorize("sts:AssumeRole", &arn, needs, &tags).map_err(|_| refused())?;
         if let Some(key) = tags.iter_keys().find(|key| !trust.allows_tag(key)) {
             return Err(StsError::sender(
                 ErrorCode::AccessDenied,
@@ -151,7 +151,7 @@ impl Service {
             ));
         }
         if !tags.is_empty() {
-            call.authorize("sts:TagSession", &arn, Needs::NoDeny, &tags)?;
+            call.asking().authorize("sts:TagSession", &arn, Needs::NoDeny, &tags)?;
         }
         tags.with_inherited(&session.tags)
     }

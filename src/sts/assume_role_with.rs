@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    credentials::{Authority, Grant, Origin, SessionPolicy, SessionTags, TemporaryCredentials, role_id},
+    credentials::{Authority, Grant, Origin, SessionPolicy, SessionTags, TemporaryCredentials},
     iam::EffectivePolicies,
     identity::{Identity, Proof, Proven, Role, certificate, oidc},
 };
@@ -96,10 +96,9 @@ impl Service {
         };
         let identity = proof.identity(&asked, now)?;
         let asking = Claimed { by, parameters, request, now };
-        let (mut answer, principal) = self.let_in_identity(asking, &proof, identity, session_policy)?;
-        record.principal = principal;
+        let answer = self.let_in_identity(asking, Shown { proof, subject }, identity, session_policy)?;
+        answer.arn.clone_into(&mut record.principal);
         answer.credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
-        answer.subject = subject;
         Ok(xml::assume_role_with(by, &answer, request_id))
     }
 
@@ -148,14 +147,14 @@ impl Service {
         }
     }
 
-    /// From a proof to credentials. Gives the answer and the ARN of the new session.
+    /// From a proof to credentials.
     fn let_in_identity(
         &self,
         claimed: Claimed<'_>,
-        proof: &Proof,
+        Shown { proof, subject }: Shown,
         identity: Identity,
         session_policy: Option<SessionPolicy>,
-    ) -> Result<(AssumedWith, String), StsError> {
+    ) -> Result<AssumedWith, StsError> {
         let principals = self.sessions.principals();
         let role = self.role_of(claimed)?;
         let (authority, most) = match &role {
@@ -197,11 +196,10 @@ impl Service {
             // Good for a moment more by the leeway between clocks, but not for a session.
             return Err(oidc::Error::Expired.into());
         }
-        let (arn, id) = (principal.arn.to_string(), assumed_role_id(&authority, &principal.user_id));
         let credentials =
             self.mint(Grant { origin, authority, session_policy, tags, expires_at }, claimed.now)?;
-        let answer = AssumedWith { credentials, arn: arn.clone(), id, packed_policy_size, subject: None };
-        Ok((answer, arn))
+        let (arn, id) = (principal.arn.to_string(), principal.user_id);
+        Ok(AssumedWith { credentials, arn, id, packed_policy_size, subject })
     }
 
     fn role_of(&self, claimed: Claimed<'_>) -> Result<Option<Arc<Role>>, StsError> {
@@ -267,13 +265,6 @@ impl Claimed<'_> {
             ErrorCode::AccessDenied,
             format!("Not authorized to perform {}", self.by.iam_action()),
         )
-    }
-}
-
-fn assumed_role_id(authority: &Authority, user_id: &str) -> String {
-    match authority {
-        Authority::Role { role, session_name, .. } => format!("{}:{session_name}", role_id(role)),
-        Authority::Own | Authority::Federated { .. } => user_id.to_owned(),
     }
 }
 

@@ -67,27 +67,21 @@ impl Context for StsContext<'_> {
     }
 }
 
-impl Call<'_> {
-    /// Asks the caller's policies.
-    pub(super) fn authorize(
-        self,
-        action: &'static str,
-        resource: &str,
-        needs: Needs,
-        tags: &RequestTags,
-    ) -> Result<(), StsError> {
-        let asking = Asking {
+impl<'r> Call<'r> {
+    /// The caller, with its own policies.
+    pub(super) fn asking(self) -> Asking<'r> {
+        Asking {
             principal: self.caller.principal(),
             policies: self.caller.policies(),
             parameters: self.parameters,
             request: self.request,
             now: self.now,
-        };
-        asking.authorize(action, resource, needs, tags)
+        }
     }
 }
 
 impl Asking<'_> {
+    /// Asks the policies.
     pub(super) fn authorize(
         self,
         action: &'static str,

@@ -30,7 +30,7 @@ impl Service {
         let name = read_name(call.parameters.value("Name"))?;
         let account = &self.sessions.principals().account;
         let arn = account.federated_user(&name);
-        call.authorize("sts:GetFederationToken", &arn, Needs::Allow, &RequestTags::default())?;
+        call.asking().authorize("sts:GetFederationToken", &arn, Needs::Allow, &RequestTags::default())?;
         let session_policy = self.session_policy(call.parameters)?;
         let packed_policy_size = packed_size(session_policy.as_ref());
         let duration = match call.parameters.value("DurationSeconds") {

@@ -7,7 +7,7 @@ impl Service {
     pub(super) fn get_session_token(&self, call: Call<'_>) -> Result<TemporaryCredentials, StsError> {
         call.parameters.only(&["DurationSeconds"])?;
         let user = self.long_term_user(call.caller)?;
-        call.authorize("sts:GetSessionToken", "*", Needs::NoDeny, &RequestTags::default())?;
+        call.asking().authorize("sts:GetSessionToken", "*", Needs::NoDeny, &RequestTags::default())?;
         let duration = self.duration(call.parameters, self.settings.max_duration)?;
         let grant = Grant {
             origin: Origin::User(user.name.clone()),

@@ -11,7 +11,7 @@ impl Service {
     /// The account of an access key, for those who may ask.
     pub(super) fn get_access_key_info(&self, call: Call<'_>) -> Result<&str, StsError> {
         call.parameters.only(&["AccessKeyId"])?;
-        call.authorize("sts:GetAccessKeyInfo", "*", Needs::Allow, &RequestTags::default())?;
+        call.asking().authorize("sts:GetAccessKeyInfo", "*", Needs::Allow, &RequestTags::default())?;
         let key = call.parameters.value("AccessKeyId").unwrap_or_default();
         if self.sessions.knows(key) {
             return Ok(self.sessions.principals().account.as_str());
@@ -25,7 +25,12 @@ impl Service {
     /// What stood behind a denial, for those who may ask.
     pub(super) fn decode_authorization_message(&self, call: Call<'_>) -> Result<String, StsError> {
         call.parameters.only(&["EncodedMessage"])?;
-        call.authorize("sts:DecodeAuthorizationMessage", "*", Needs::Allow, &RequestTags::default())?;
+        call.asking().authorize(
+            "sts:DecodeAuthorizationMessage",
+            "*",
+            Needs::Allow,
+            &RequestTags::default(),
+        )?;
         let message = call.parameters.value("EncodedMessage").unwrap_or_default();
         self.sessions.open_denial(message).map_err(|cause| {
             StsError::sender(

@@ -14,7 +14,7 @@ use rustls::{CertificateError, ClientConfig};
 use tokio::{net::TcpStream, time::Instant};
 
 use super::{Dn, Error, Settings, SettingsError, Transport};
-use crate::identity::http::client_tls;
+use crate::outbound_tls;
 
 /// Active Directory refers every search from its root to itself under other names, unless it is asked for one domain alone
 /// (`LDAP_SERVER_DOMAIN_SCOPE_OID`). Others ignore this.
@@ -78,7 +78,7 @@ impl Connector {
         let tls = match settings.transport {
             Transport::Plaintext => None,
             Transport::Tls | Transport::StartTls => {
-                let tls = client_tls(settings.ca_pem.as_deref());
+                let tls = outbound_tls::client_config(settings.ca_pem.as_deref());
                 Some(Arc::new(tls.map_err(|cause| SettingsError(cause.to_string()))?))
             }
         };

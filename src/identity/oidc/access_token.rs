@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
+use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use super::{Error, LEEWAY, Provider, claims, refused};
-use crate::{clock::Timestamp, iam::read_json};
+use crate::{clock::Timestamp, iam::read_json, identity::http::without_query};
 
 /// Asks whether a token is active; gives what the provider says of it, and the audience that is ours.
 pub(super) async fn introspect(
@@ -132,8 +132,4 @@ async fn ask(
         Some(Value::Object(said)) => Ok(said),
         _ => Err(unavailable(format!("{shown} did not answer with a JSON object"))),
     }
-}
-
-fn without_query(uri: &Uri) -> String {
-    uri.to_string().split('?').next().unwrap_or_default().to_owned()
 }

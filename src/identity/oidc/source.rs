@@ -24,7 +24,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     iam::read_json,
-    identity::http::{ClientError, HttpClient},
+    identity::http::{ClientError, HttpClient, without_query},
 };
 
 /// After a failed fetch without keys nobody tries for so long, and everybody gets the answer at once.
@@ -190,7 +190,7 @@ impl KeySource {
                 (given.clone().unwrap_or(discovered), endpoints)
             }
         };
-        let shown = jwks_url.to_string();
+        let shown = without_query(&jwks_url);
         let bearer = match &settings.bearer_token_file {
             None => None,
             Some(file) => {
@@ -227,7 +227,7 @@ impl KeySource {
     }
 
     async fn get(&self, uri: Uri, bearer: Option<&str>) -> Result<(String, Option<Timestamp>), FetchError> {
-        let shown = uri.to_string();
+        let shown = without_query(&uri);
         let failed = |cause| FetchError::Http(shown.clone(), cause);
         let mut request = Request::get(uri).header(header::ACCEPT, "application/json");
         if let Some(bearer) = bearer {
