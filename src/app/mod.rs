@@ -24,6 +24,7 @@ use crate::{
     credentials::Revocations,
     gateway::{Gateway, Lasting, ReplyBody, Status, admin, revocation_api::RevocationApi},
     server::{self, Drained, Peer, Places},
+    telemetry::traces::Traces,
 };
 
 /// A gateway that answers, within the runtime that started it.
@@ -101,7 +102,8 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let (parts, handlers) = Parts::new(config, clock, workers)?;
     let (stop, stopped) = watch::channel(false);
     let runtime = current_thread()?;
-    let revocations = parts.lasting.revocations().clone();
+    let lasting = parts.lasting.clone();
+    let revocations = lasting.revocations().clone();
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
@@ -135,6 +137,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
     }
+    lasting.traces().close();
     tracing::info!("stopped");
     Ok(())
 }
@@ -194,7 +197,8 @@ impl Parts {
         let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
         let lasting =
             Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
-        let lasting = Arc::new(lasting);
+        let traces = config.traces.as_ref().map(Traces::open).transpose().context("traces")?;
+        let lasting = Arc::new(lasting.with_traces(traces.unwrap_or_default()));
         let places = Places::new(config.limits.max_connections);
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;

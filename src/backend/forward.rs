@@ -24,7 +24,7 @@ use crate::{
     },
     secret::{AccessKeyId, SecretAccessKey},
     sigv4::{ChunkedEncoder, OutboundHead, PayloadHash, SigningKey, encode_component, encode_path, sign},
-    telemetry::metrics::BackendSeen,
+    telemetry::{metrics::BackendSeen, traces::Trace},
 };
 
 /// Where the backend is and with which keys.
@@ -104,13 +104,18 @@ impl Backend {
         permit: &Permit,
         outgoing: Outgoing,
         progress: &Progress,
+        trace: Option<&Trace>,
         now: Timestamp,
     ) -> Result<Response<Incoming>, ExchangeError> {
         let upload = match &outgoing {
             Outgoing::Object { upload, .. } => Some(upload.verdict()),
             Outgoing::Nothing | Outgoing::Document(_) | Outgoing::EmptyObject { .. } => None,
         };
-        let request = self.request(permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
+        let mut request = self.request(permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
+        if let Some(trace) = trace {
+            // Not signed: proxies on the way may write them anew.
+            trace.write(request.headers_mut());
+        }
         let reply = self.pool.exchange(request, progress).await;
         let failure = match &reply {
             Ok(reply) => {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{
     Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
     reader::{Document, Placed, Table},
-    revocation, values, ways,
+    revocation, traces, values, ways,
 };
 use crate::{
     arn::AccountId,
@@ -42,6 +42,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let limits = limits(root.table("limits"));
     let revocation = revocation::revocation(root.table("revocation"));
     let log = log(root.table("log"));
+    let traces = traces::traces(root.table("traces"));
     let reload = reload(root.table("reload"));
     root.finish();
     let (ways, identity_policies) = ways?;
@@ -58,6 +59,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         revocation: revocation?,
         limits,
         log,
+        traces: traces?,
         reload,
         fingerprint: Fingerprint::default(),
     })

@@ -10,6 +10,7 @@ mod revocation;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trust;
 mod values;
 mod ways;
@@ -32,7 +33,7 @@ use crate::{
     s3::profile::Profile,
     secret::{AccessKeyId, AdminToken, SecretAccessKey},
     sts,
-    telemetry::log,
+    telemetry::{log, traces as spans},
 };
 
 /// A configuration that can be run.
@@ -48,6 +49,8 @@ pub struct Config {
     pub revocation: revocations::Settings,
     pub limits: Limits,
     pub log: Log,
+    /// Where spans go.
+    pub traces: Option<spans::Settings>,
     pub reload: Reload,
     pub fingerprint: Fingerprint,
 }

@@ -22,7 +22,7 @@ impl Gateway {
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
-        let reply = self.backend.send(permit, Outgoing::Nothing, &Progress::start(), now).await;
+        let reply = self.ask(permit, Outgoing::Nothing, &Progress::start(), now, record).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;

@@ -11,7 +11,10 @@ use crate::{
     credentials::Revocations,
     s3::operation,
     sts,
-    telemetry::metrics::{Lists, Metrics},
+    telemetry::{
+        metrics::{Lists, Metrics},
+        traces::Traces,
+    },
 };
 
 /// Shared by the workers and by each configuration after the other.
@@ -23,6 +26,7 @@ pub struct Lasting {
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Arc<Traces>,
     revocations: Arc<Revocations>,
 }
 
@@ -47,8 +51,19 @@ impl Lasting {
             slots: Arc::new(Semaphore::new(max_requests)),
             sts_slots,
             metrics,
+            traces: Arc::default(),
             revocations,
         })
+    }
+
+    /// Spans go where these send them; without this, nowhere.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces: Arc::new(traces), ..self }
+    }
+
+    pub fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

@@ -120,6 +120,7 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let mut record =
             Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
+        record.traced(&self.lasting.traces, &parts.headers);
         let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);

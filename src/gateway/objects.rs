@@ -1,5 +1,7 @@
 //! From a permit to a reply that a client may have.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
@@ -15,7 +17,7 @@ use super::{
 };
 use crate::{
     backend::{
-        Outgoing, Progress,
+        ExchangeError, Outgoing, Progress,
         error_reply::{ErrorReply, MAX_ERROR_BODY, UnfitReply},
         owner::OwnerFilter,
     },
@@ -43,7 +45,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.received(prepared.length);
-        let sent = self.backend.send(permit, prepared.outgoing, &prepared.progress, now).await;
+        let sent = self.ask(permit, prepared.outgoing, &prepared.progress, now, record).await;
         // Whatever the backend says: a body that failed a check is the client's failure.
         if let Some(verdict) = prepared.verdict.as_ref().filter(|verdict| verdict.failure().is_some()) {
             return Err(s3_errors::of_upload(verdict));
@@ -53,6 +55,21 @@ impl Gateway {
             return Err(S3Error::internal("the backend answered before it had the whole body"));
         }
         self.pass_on(permit, reply, record).await
+    }
+
+    /// Asks the backend; its part of the request's trace.
+    pub(super) async fn ask(
+        &self,
+        permit: &Permit,
+        outgoing: Outgoing,
+        progress: &Progress,
+        now: Timestamp,
+        record: &mut Record,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let asked = Instant::now();
+        let reply = self.backend.send(permit, outgoing, progress, record.trace(), now).await;
+        record.asked_backend(asked);
+        reply
     }
 
     pub(super) async fn pass_on(
@@ -173,7 +190,7 @@ impl Gateway {
             return Ok(xml(StatusCode::OK, decided.merge(None)?));
         };
         let outgoing = Outgoing::Document(Bytes::from(decided.to_xml()));
-        let reply = self.backend.send(permit, outgoing, &Progress::start(), now).await;
+        let reply = self.ask(permit, outgoing, &Progress::start(), now, record).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;

@@ -34,6 +34,7 @@ mod structure;
 mod sts;
 mod support;
 mod token_shapes;
+mod traces;
 mod vectors;
 mod web_identity;
 mod web_identity_outages;
