@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::request_id::RequestIds;
 use crate::{
+    audit::Trail,
     clock::{Clock, Timestamp},
     credentials::Revocations,
     s3::operation,
@@ -24,6 +25,7 @@ pub struct Lasting {
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
     revocations: Arc<Revocations>,
+    audit: Arc<Trail>,
 }
 
 impl Lasting {
@@ -48,7 +50,19 @@ impl Lasting {
             sts_slots,
             metrics,
             revocations,
+            audit: Arc::new(Trail::off()),
         })
+    }
+
+    /// With an audit log.
+    #[must_use]
+    pub fn recorded_by(mut self, audit: Trail) -> Self {
+        self.audit = Arc::new(audit);
+        self
+    }
+
+    pub fn audit(&self) -> &Arc<Trail> {
+        &self.audit
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

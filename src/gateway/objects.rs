@@ -14,6 +14,7 @@ use super::{
     s3_errors, xml,
 };
 use crate::{
+    audit::Recorded,
     backend::{
         Outgoing, Progress,
         error_reply::{ErrorReply, MAX_ERROR_BODY, UnfitReply},
@@ -38,12 +39,13 @@ impl Gateway {
     pub(super) async fn forward(
         &self,
         permit: &Permit,
+        recorded: &Recorded,
         prepared: Prepared,
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.received(prepared.length);
-        let sent = self.backend.send(permit, prepared.outgoing, &prepared.progress, now).await;
+        let sent = self.send(recorded, permit, prepared.outgoing, &prepared.progress, now).await;
         // Whatever the backend says: a body that failed a check is the client's failure.
         if let Some(verdict) = prepared.verdict.as_ref().filter(|verdict| verdict.failure().is_some()) {
             return Err(s3_errors::of_upload(verdict));
@@ -169,11 +171,12 @@ impl Gateway {
         let list = DeleteList::parse(&document, subject.profile)?;
         let decided = authorize_delete(call, headers, list, subject)?;
         record.decision = if decided.denied.is_empty() { Decision::Allow } else { Decision::Deny };
+        let recorded = self.record_deletes(&decided, record).await?;
         let Some(permit) = &decided.permit else {
             return Ok(xml(StatusCode::OK, decided.merge(None)?));
         };
         let outgoing = Outgoing::Document(Bytes::from(decided.to_xml()));
-        let reply = self.backend.send(permit, outgoing, &Progress::start(), now).await;
+        let reply = self.send(&recorded, permit, outgoing, &Progress::start(), now).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;
