@@ -5,6 +5,7 @@
 
 pub mod app;
 pub mod arn;
+pub mod audit;
 pub mod backend;
 pub mod clock;
 pub mod config;

@@ -17,6 +17,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use daypass::{
     app::{self, Source},
+    audit,
     clock::{Clock as _, SystemClock},
     config::{self, Config},
     credentials::{
@@ -77,6 +78,9 @@ enum Command {
     /// Asks the running gateway at `admin.address` with the token of the configuration. Exits with 0 when it was done, with 3 when there
     /// is nothing to lift, with 1 otherwise.
     Revoke(Box<Revoke>),
+    /// Look into audit logs.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Make key material from the system's random source.
     ///
     /// Without options: one line for `sts.sealing_keys_file`, newest key first. Keep the file at mode 600.
@@ -100,6 +104,19 @@ enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Man { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Check that no line of an audit log was changed, removed, moved or repeated.
+    ///
+    /// Reads the files in the order that is given, the oldest first, and prints how many lines there are, from when to when, what they
+    /// themselves say is missing, and the last hash. Exits with 0 when the chain holds, with 1 and the first place where it does not.
+    /// That nothing was cut off at the end is seen only by a last hash that was kept elsewhere.
+    Verify {
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -230,6 +247,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check { file, online } => return check(&file, online),
         Command::Explain(asked) => return explain(*asked),
         Command::Revoke(asked) => return revoke(*asked),
+        Command::Audit(Audit::Verify { files }) => print!("{}", audit::verify(&files)?),
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {
             let (access_key_id, secret) = credentials::generate_user_keys()?;

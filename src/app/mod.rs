@@ -19,6 +19,7 @@ use tokio::{
 pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use self::{assemble::Generation, reload::AtStart};
 use crate::{
+    audit::Trail,
     clock::Clock,
     config::{self, Config},
     credentials::Revocations,
@@ -36,6 +37,7 @@ pub struct Running {
     following: JoinHandle<()>,
     admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
+    audit: Arc<Trail>,
 }
 
 impl Running {
@@ -61,6 +63,8 @@ impl Running {
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
         self.following.abort();
         drop(self.admin);
+        // It waits for a disk or a collector.
+        let _ = tokio::task::spawn_blocking(move || self.audit.close()).await;
         drained
     }
 }
@@ -87,8 +91,9 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
+    let audit = parts.lasting.audit().clone();
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, following, admin, reloader })
+    Ok(Running { address, stop, serving, following, admin, reloader, audit })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -121,19 +126,23 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    let cut = runtime.block_on(async {
+    let audit = parts.lasting.audit().clone();
+    let ended = runtime.block_on(async {
         let admin = admin.map(|admin| parts.admin(&admin, stopped)).transpose()?;
         let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
-        until_told_to_stop(&reloader).await?;
+        until_told_to_stop(&reloader, &audit).await?;
         tracing::info!("stopping: no new connections, requests under way finish");
         let _ = stop.send(true);
         // The admin listener says so meanwhile.
         let cut = tokio::task::spawn_blocking(move || until_ended(threads)).await??;
         drop((admin, watching));
         anyhow::Ok(cut)
-    })?;
+    });
+    // Also when something went wrong: what was decided is recorded.
+    audit.close();
+    let cut = ended?;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
     }
@@ -153,7 +162,7 @@ fn until_ended(workers: Vec<thread::JoinHandle<anyhow::Result<Drained>>>) -> any
 }
 
 /// Until SIGTERM or SIGINT. SIGHUP reads the configuration again.
-async fn until_told_to_stop(reloader: &Arc<Reloader>) -> std::io::Result<()> {
+async fn until_told_to_stop(reloader: &Arc<Reloader>, audit: &Trail) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -162,6 +171,8 @@ async fn until_told_to_stop(reloader: &Arc<Reloader>) -> std::io::Result<()> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => {
+                // Whoever moved the file says so by the same signal.
+                audit.reopen();
                 let reloader = reloader.clone();
                 let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
             }
@@ -190,13 +201,17 @@ struct Parts {
 impl Parts {
     /// Gives a handler for each worker, too.
     fn new(
-        config: Config,
+        mut config: Config,
         clock: Arc<dyn Clock>,
         workers: usize,
     ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
         let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
-        let lasting =
+        let mut lasting =
             Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
+        if let Some(settings) = config.audit.take() {
+            let trail = Trail::open(settings, clock.clone(), lasting.metrics().audit().clone());
+            lasting = lasting.recorded_by(trail.context("audit")?);
+        }
         let traces = config.traces.as_ref().map(Traces::open).transpose().context("traces")?;
         let lasting = Arc::new(lasting.with_traces(traces.unwrap_or_default()));
         let places = Places::new(config.limits.max_connections);

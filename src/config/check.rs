@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
+    Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, audit, people,
     reader::{Document, Placed, Table},
     revocation, traces, values, ways,
 };
@@ -41,6 +41,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
     let revocation = revocation::revocation(root.table("revocation"));
+    let audit = audit::audit(root.table("audit"));
     let log = log(root.table("log"));
     let traces = traces::traces(root.table("traces"));
     let reload = reload(root.table("reload"));
@@ -57,6 +58,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         principals,
         ways,
         revocation: revocation?,
+        audit: audit?,
         limits,
         log,
         traces: traces?,

@@ -1,5 +1,6 @@
 //! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
 
+mod audit;
 mod certificate_and_webhook;
 mod check;
 mod fingerprint;
@@ -29,6 +30,7 @@ pub use self::{
     ways::{WayError, Ways},
 };
 use crate::{
+    audit as audit_log,
     credentials::{Keyring, Principals, revocation as revocations},
     s3::profile::Profile,
     secret::{AccessKeyId, AdminToken, SecretAccessKey},
@@ -47,6 +49,8 @@ pub struct Config {
     pub principals: Principals,
     pub ways: Ways,
     pub revocation: revocations::Settings,
+    /// `None`: decisions are not recorded.
+    pub audit: Option<audit_log::Settings>,
     pub limits: Limits,
     pub log: Log,
     /// Where spans go.

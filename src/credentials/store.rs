@@ -145,6 +145,11 @@ impl Authenticated {
         &self.signature
     }
 
+    /// The session and who it is, for whoever keeps them longer than the request.
+    pub fn shared(&self) -> (Arc<Session>, Arc<Principal>) {
+        (self.session.clone(), self.principal.clone())
+    }
+
     /// Who this is.
     pub fn principal(&self) -> &Principal {
         &self.principal

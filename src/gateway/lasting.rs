@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::request_id::RequestIds;
 use crate::{
+    audit::Trail,
     clock::{Clock, Timestamp},
     credentials::Revocations,
     s3::operation,
@@ -28,6 +29,7 @@ pub struct Lasting {
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Arc<Traces>,
     revocations: Arc<Revocations>,
+    audit: Arc<Trail>,
 }
 
 impl Lasting {
@@ -53,6 +55,7 @@ impl Lasting {
             metrics,
             traces: Arc::default(),
             revocations,
+            audit: Arc::new(Trail::off()),
         })
     }
 
@@ -64,6 +67,17 @@ impl Lasting {
 
     pub fn traces(&self) -> &Traces {
         &self.traces
+    }
+
+    /// With an audit log.
+    #[must_use]
+    pub fn recorded_by(mut self, audit: Trail) -> Self {
+        self.audit = Arc::new(audit);
+        self
+    }
+
+    pub fn audit(&self) -> &Arc<Trail> {
+        &self.audit
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {

@@ -3,6 +3,7 @@
 //! `Gateway::s3` is the whole way of an S3 request; each step takes what only the step before it can make.
 
 pub mod admin;
+mod audited;
 mod bucket_list;
 mod lasting;
 mod objects;
@@ -35,6 +36,7 @@ use self::{
     route::Route,
 };
 use crate::{
+    audit::Service,
     backend::{Backend, owner::ShownOwner},
     clock::Timestamp,
     credentials::{Authenticated, SessionStore},
@@ -121,6 +123,7 @@ impl Gateway {
         let mut record =
             Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
         record.traced(&self.lasting.traces, &parts.headers);
+        record.audit = self.draft(&parts, &peer, record.request_id.number());
         let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
@@ -128,12 +131,7 @@ impl Gateway {
             }
             Err(_) => Err(slow_down()),
         };
-        let mut response = answered.unwrap_or_else(|mut error| {
-            // The reasons of a denial, for those who may have them opened.
-            let message = error.denial.as_ref().and_then(|denial| self.sessions.seal_denial(denial));
-            error.elements.extend(message.map(|message| ("EncodedAuthorizationMessage", message)));
-            refusal(&error, &parts, &mut record)
-        });
+        let mut response = self.answer_recorded(answered, &parts, &mut record).await;
         if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
             response.headers_mut().insert("x-amz-request-id", id);
         }
@@ -163,6 +161,7 @@ impl Gateway {
         match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
             // What is rare does not make the future of every request larger.
             Route::Sts => {
+                record.is_for(Service::Sts);
                 let _slot = self.lasting.sts_slots.try_acquire().map_err(|_| slow_down())?;
                 Ok(Box::pin(self.sts(parts, head, body, peer, record)).await)
             }
@@ -185,17 +184,19 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.lasting.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
+        record.claims(&signed, signed.mechanism());
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
             .await
             .map_err(s3_errors::of_authentication)?;
-        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
+        record.signed_by(&caller);
         let target = Target::read(place, head.path, self.settings.profile)?;
         record.target(&target);
         let headers = with_hoisted(&parts.headers, &signed)?;
         let call = Call::classify(&parts.method, target, signed.operation_parameters(), &headers)?;
         record.operation = call.spec().name;
+        record.asks_for(&call, &headers, self.settings.profile);
         let subject = self.subject(&caller, &signed, peer, now);
         let limits =
             BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
@@ -211,10 +212,11 @@ impl Gateway {
         if !self.settings.allow_public {
             refuse_public(permit.spec(), permit.headers(), prepared.document())?;
         }
+        let recorded = self.record_allowed(record).await?;
         if permit.shows_some_buckets() {
-            return Box::pin(self.list_buckets(&permit, &headers, subject, now, record)).await;
+            return Box::pin(self.list_buckets(&permit, &recorded, &headers, subject, now, record)).await;
         }
-        self.forward(&permit, prepared, now, record).await
+        self.forward(&permit, &recorded, prepared, now, record).await
     }
 
     fn subject<'a>(
@@ -269,19 +271,16 @@ impl Gateway {
             address: peer.address,
             tls: peer.tls,
             certificates: peer.certificates.as_deref(),
+            wants_details: record.audit.is_some(),
         };
         let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id).await;
         self.lasting.metrics.sts_answered(reply.record.action, reply.record.code);
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);
         record.code = reply.record.code;
-        record.cause = reply.record.cause;
+        record.cause.clone_from(&reply.record.cause);
         record.decision = if reply.status == StatusCode::OK { Decision::Allow } else { Decision::Deny };
-        let mut response = xml(reply.status, reply.body);
-        if let Some(seconds) = reply.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        self.record_sts(reply, &request_id, record).await
     }
 
     /// What clients see in place of the backend's account.
@@ -342,6 +341,7 @@ fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<Repl
 /// A head that is refused before anything else of it is read.
 fn unclean(problem: &hygiene::Problem, record: &mut Record) -> Response<ReplyBody> {
     record.code = problem.code();
+    record.cause = problem.to_string();
     let body = error_xml(problem.code(), &problem.to_string(), &[], "", &record.request_id.to_string());
     let mut response = xml(problem.status(), body);
     // Where its body begins and ends is not sure either.

@@ -16,6 +16,7 @@ use super::{
     s3_errors, xml,
 };
 use crate::{
+    audit::Recorded,
     backend::{
         ExchangeError, Outgoing, Progress,
         error_reply::{ErrorReply, MAX_ERROR_BODY, UnfitReply},
@@ -40,12 +41,13 @@ impl Gateway {
     pub(super) async fn forward(
         &self,
         permit: &Permit,
+        recorded: &Recorded,
         prepared: Prepared,
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.received(prepared.length);
-        let sent = self.ask(permit, prepared.outgoing, &prepared.progress, now, record).await;
+        let sent = self.ask(recorded, permit, prepared.outgoing, &prepared.progress, now, record).await;
         // Whatever the backend says: a body that failed a check is the client's failure.
         if let Some(verdict) = prepared.verdict.as_ref().filter(|verdict| verdict.failure().is_some()) {
             return Err(s3_errors::of_upload(verdict));
@@ -57,9 +59,10 @@ impl Gateway {
         self.pass_on(permit, reply, record).await
     }
 
-    /// Asks the backend; its part of the request's trace.
+    /// The one way to the storage, which asks for proof that the decision was recorded; its part of the request's trace.
     pub(super) async fn ask(
         &self,
+        _: &Recorded,
         permit: &Permit,
         outgoing: Outgoing,
         progress: &Progress,
@@ -186,11 +189,12 @@ impl Gateway {
         let list = DeleteList::parse(&document, subject.profile)?;
         let decided = authorize_delete(call, headers, list, subject)?;
         record.decision = if decided.denied.is_empty() { Decision::Allow } else { Decision::Deny };
+        let recorded = self.record_deletes(&decided, record).await?;
         let Some(permit) = &decided.permit else {
             return Ok(xml(StatusCode::OK, decided.merge(None)?));
         };
         let outgoing = Outgoing::Document(Bytes::from(decided.to_xml()));
-        let reply = self.ask(permit, outgoing, &Progress::start(), now, record).await;
+        let reply = self.ask(&recorded, permit, outgoing, &Progress::start(), now, record).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;

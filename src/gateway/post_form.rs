@@ -27,7 +27,7 @@ use crate::{
         refuse_public,
     },
     server::{Peer, hygiene::CleanHead},
-    sigv4::{FormError, FormFields, PolicyProblem, SignedForm},
+    sigv4::{FormError, FormFields, Mechanism, PolicyProblem, SignedForm},
 };
 
 /// The largest file that a form may bring. A form does not say how long its file is, so it is read whole before the backend
@@ -70,12 +70,13 @@ impl Gateway {
         let now = self.lasting.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
+        record.claims(&signed, Mechanism::Form);
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
             .await
             .map_err(s3_errors::of_authentication)?;
-        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
+        record.signed_by(&caller);
         let bucket = Target::read(place, head.path, self.settings.profile)?;
         let (Some(bucket), None) = (bucket.bucket(), bucket.key()) else {
             return Err(S3Error::new(
@@ -90,6 +91,7 @@ impl Gateway {
         let headers = headers_of(&fields)?;
         let subject = self.subject(&caller, &signed, peer, now);
         let call = Call::upload_by_form(target)?;
+        record.asks_for(&call, &headers, self.settings.profile);
         let permit = authorize(call, &headers, &Described::default(), subject)
             .inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;
@@ -105,7 +107,8 @@ impl Gateway {
         let outgoing =
             if file.is_empty() { Outgoing::EmptyObject { trailer: None } } else { Outgoing::Document(file) };
         let prepared = Prepared { outgoing, progress: Progress::start(), verdict: None, length };
-        let stored = self.forward(&permit, prepared, now, record).await?;
+        let recorded = self.record_allowed(record).await?;
+        let stored = self.forward(&permit, &recorded, prepared, now, record).await?;
         if stored.status().is_success() { answer(&fields, bucket, &key, &stored) } else { Ok(stored) }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Instant};
 use http::{HeaderMap, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::request_id::RequestId;
+use super::{audited::Draft, request_id::RequestId};
 use crate::{
     s3::Target,
     telemetry::{
@@ -37,6 +37,8 @@ pub(super) struct Record {
     backend_code: String,
     /// What the operator should know and the client not.
     pub(super) cause: String,
+    /// What goes into the audit log; `None`: it has gone there, or there is none.
+    pub(super) audit: Option<Box<Draft>>,
     started: Instant,
     received: u64,
     sent: u64,
@@ -91,6 +93,7 @@ impl Record {
             code: "",
             backend_code: String::new(),
             cause: String::new(),
+            audit: None,
             started: Instant::now(),
             received: 0,
             sent: 0,

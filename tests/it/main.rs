@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod bodies;
 mod certificates;
 mod decisions;

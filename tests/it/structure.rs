@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["iam", "sigv4"],
     &["identity"],
     &["credentials", "s3"],
-    &["sts", "backend", "server"],
+    &["audit", "sts", "backend", "server"],
     &["gateway"],
     &["config"],
     &["app", "explain", "lint", "online", "revoke"],

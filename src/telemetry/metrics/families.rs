@@ -146,6 +146,14 @@ pub(super) const DIRECTORY_UP: Family = Family::gauge(
 );
 pub(super) const LOGIN_THROTTLED: Family =
     Family::counter("daypass_login_throttled", "Logins refused after too many wrong passwords.");
+pub(super) const AUDIT_EVENTS: Family =
+    Family::counter("daypass_audit_events", "Decisions that are in the audit log.").by(&["decision"]);
+pub(super) const AUDIT_LOST: Family =
+    Family::counter("daypass_audit_lost", "Decisions that could not be recorded in the audit log.");
+pub(super) const AUDIT_FAILURES: Family =
+    Family::counter("daypass_audit_failures", "Tries to write the audit log that went wrong.");
+pub(super) const AUDIT_QUEUE: Family =
+    Family::gauge("daypass_audit_queue_length", "Decisions that wait to be written to the audit log.");
 pub(super) const BUILD: Family =
     Family::gauge("daypass_build_info", "Always 1; the version is its label.").by(&["version"]);
 pub(super) const CPU: Family =
@@ -179,6 +187,10 @@ pub const FAMILIES: &[Family] = &[
     PROVIDER_KEYS_AGE,
     DIRECTORY_UP,
     LOGIN_THROTTLED,
+    AUDIT_EVENTS,
+    AUDIT_LOST,
+    AUDIT_FAILURES,
+    AUDIT_QUEUE,
     BUILD,
     CPU,
     RESIDENT,

@@ -3,6 +3,7 @@
 //! Every label is one of a list that is known at the start: operations, actions, codes, the configuration's providers. What a
 //! client sends becomes no label, so that no client can make the page longer.
 
+mod audit;
 mod backend;
 mod causes;
 mod families;
@@ -22,6 +23,7 @@ use std::{
 use http::StatusCode;
 
 pub use self::{
+    audit::AuditSeen,
     backend::{BackendSeen, ExchangeFailure, Outage},
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
@@ -50,6 +52,7 @@ pub struct Metrics {
     sts: Box<[AtomicU64]>,
     signature_failures: [AtomicU64; SignatureFailure::ALL.len()],
     backend: Arc<BackendSeen>,
+    audit: Arc<AuditSeen>,
     sessions: Arc<SessionCache>,
     reloads: [AtomicU64; RELOADS.len()],
     generation: AtomicU64,
@@ -142,6 +145,7 @@ impl Metrics {
             sts: zeros(actions.all.len() * outcomes.all.len()),
             signature_failures: Default::default(),
             backend: Arc::default(),
+            audit: Arc::default(),
             sessions: Arc::default(),
             reloads: Default::default(),
             generation: AtomicU64::new(1),
@@ -154,6 +158,10 @@ impl Metrics {
 
     pub fn backend(&self) -> &Arc<BackendSeen> {
         &self.backend
+    }
+
+    pub fn audit(&self) -> &Arc<AuditSeen> {
+        &self.audit
     }
 
     pub fn sessions(&self) -> &Arc<SessionCache> {

@@ -69,6 +69,7 @@ impl Collector for Scrape {
         self.backend(&mut page)?;
         self.configuration(&mut page)?;
         self.identities(&mut page)?;
+        self.audit(&mut page)?;
         process(&mut page)
     }
 }
@@ -132,6 +133,15 @@ impl Scrape {
         page.counters(&all::RELOADS, outcomes.map(|(outcome, count)| ([*outcome], count.load(Relaxed))))?;
         page.gauge(&all::LAST_RELOAD, &metrics.last_success.load(Relaxed))?;
         page.gauges(&all::BUILD, [([env!("CARGO_PKG_VERSION")], 1_u64)].into_iter())
+    }
+
+    fn audit(&self, page: &mut Page<'_>) -> fmt::Result {
+        let seen = &self.metrics.audit;
+        let decided = seen.by_decision().into_iter();
+        page.counters(&all::AUDIT_EVENTS, decided.map(|(decision, count)| ([decision], count)))?;
+        page.counter(&all::AUDIT_LOST, &seen.all_lost())?;
+        page.counter(&all::AUDIT_FAILURES, &seen.failures())?;
+        page.gauge(&all::AUDIT_QUEUE, &seen.queued())
     }
 
     fn identities(&self, page: &mut Page<'_>) -> fmt::Result {
