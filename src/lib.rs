@@ -18,6 +18,7 @@ pub mod identity;
 pub mod lint;
 pub mod online;
 pub mod outbound_tls;
+pub mod rate;
 pub mod revoke;
 pub mod s3;
 pub mod secret;

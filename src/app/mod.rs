@@ -23,7 +23,7 @@ use crate::{
     config::{self, Config},
     credentials::Revocations,
     gateway::{Gateway, Lasting, ReplyBody, Status, admin, revocation_api::RevocationApi},
-    server::{self, Drained, Peer, Places},
+    server::{self, Drained, Memory, Peer, Places},
 };
 
 /// A gateway that answers, within the runtime that started it.
@@ -33,6 +33,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
     following: JoinHandle<()>,
+    watching: JoinHandle<()>,
+    memory: Arc<Memory>,
     admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
 }
@@ -48,6 +50,11 @@ impl Running {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
+    /// The memory that it counts.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
     /// For a gateway that was started from a file.
     pub fn reloader(&self) -> Option<&Arc<Reloader>> {
         self.reloader.as_ref()
@@ -59,6 +66,7 @@ impl Running {
         let _ = self.stop.send(true);
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
         self.following.abort();
+        self.watching.abort();
         drop(self.admin);
         drained
     }
@@ -81,13 +89,15 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let admin = admin.map(|admin| parts.admin(&admin, stopped.clone())).transpose()?;
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
+    let memory = parts.lasting.memory().clone();
+    let watching = tokio::spawn(memory.clone().watch());
     revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, following, admin, reloader })
+    Ok(Running { address, stop, serving, following, watching, memory, admin, reloader })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -105,6 +115,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
+    runtime.spawn(parts.lasting.memory().clone().watch());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -195,7 +206,7 @@ impl Parts {
         let lasting =
             Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
         let lasting = Arc::new(lasting);
-        let places = Places::new(config.limits.max_connections);
+        let places = Places::new(config.limits.max_connections).within(lasting.memory().clone());
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
         let gateway = |_| {

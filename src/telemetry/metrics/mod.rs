@@ -9,6 +9,7 @@ mod families;
 mod page;
 mod process;
 mod sharded;
+mod throttled;
 
 use std::{
     collections::HashMap,
@@ -26,6 +27,7 @@ pub use self::{
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
     page::{Observed, Provider},
+    throttled::{ThrottleCause, Throttled},
 };
 use self::{
     families::REQUEST_BOUNDS,
@@ -51,6 +53,7 @@ pub struct Metrics {
     signature_failures: [AtomicU64; SignatureFailure::ALL.len()],
     backend: Arc<BackendSeen>,
     sessions: Arc<SessionCache>,
+    throttled: Arc<Throttled>,
     reloads: [AtomicU64; RELOADS.len()],
     generation: AtomicU64,
     last_success: AtomicI64,
@@ -143,6 +146,7 @@ impl Metrics {
             signature_failures: Default::default(),
             backend: Arc::default(),
             sessions: Arc::default(),
+            throttled: Arc::default(),
             reloads: Default::default(),
             generation: AtomicU64::new(1),
             last_success: AtomicI64::new(started),
@@ -158,6 +162,10 @@ impl Metrics {
 
     pub fn sessions(&self) -> &Arc<SessionCache> {
         &self.sessions
+    }
+
+    pub fn throttled(&self) -> &Arc<Throttled> {
+        &self.throttled
     }
 
     /// The number of the configuration that runs; the first is 1.
