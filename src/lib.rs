@@ -3,6 +3,7 @@
 //!
 //! `ARCHITECTURE.md` follows one request through these modules.
 
+pub mod admin_client;
 pub mod app;
 pub mod arn;
 pub mod backend;
@@ -13,6 +14,7 @@ pub mod credentials;
 pub mod demo;
 pub mod explain;
 pub mod gateway;
+pub mod health;
 pub mod iam;
 pub mod identity;
 pub mod lint;

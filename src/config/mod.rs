@@ -140,6 +140,23 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
     config.ok_or_else(|| Problems::of_defect(path))
 }
 
+/// Where the admin listener of a gateway with this file is; `None`: it has none. Nothing else of the file is looked at, so that
+/// a gateway is also found while somebody edits the rest.
+pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, Problems> {
+    let problems = Gathered::default();
+    let text = text_of(path, &problems).unwrap_or_default();
+    let sources = Sources { folder: Path::new(""), environment: &|_| None };
+    let document =
+        Document { text: &text, problems: &problems, sources: &sources, read: &FilesRead::default() };
+    let table = table_of(&text, &problems);
+    let address = table.as_ref().and_then(|table| {
+        let admin = reader::Table::root(&document, table).table("admin");
+        admin.is_there().then(|| admin.required_parsed("address", values::address))?
+    });
+    problems.into_problems(path)?;
+    Ok(address)
+}
+
 fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Gathered) -> Option<Config> {
     let text = text_of(path, problems)?;
     let table = table_of(&text, problems)?;

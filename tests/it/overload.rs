@@ -173,3 +173,26 @@ async fn a_cold_burst_of_one_session_opens_its_token_once() {
     assert_eq!(metric(&replica, "daypass_session_cache_total{result=\"miss\"}").await, 1);
     assert_eq!(metric(&replica, "daypass_session_cache_total{result=\"hit\"}").await, 199);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_health_command_says_what_the_gateway_says_whatever_else_is_in_the_file() {
+    let gateway = Gateway::builder().toml(ADMIN).start().await;
+    let file = gateway.folder().join("health.toml");
+    let ask = |text: String, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_daypass"));
+        let done = command.args(["health", "--config"]).arg(&file).args(more).output().unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(said).unwrap())
+    };
+    let text = format!("[admin]\naddress = \"{}\"\n[role]\nhalf = \"written\"\n", gateway.admin_address());
+    assert_eq!(ask(text.clone(), &[]), (Some(0), "ready\n".to_owned()));
+    gateway.memory().pretend(95, 100);
+    let (code, said) = ask(text.clone(), &[]);
+    assert!(code == Some(1) && said.starts_with("not ready: memory: "), "{code:?} {said}");
+    assert_eq!(ask(text, &["--live"]), (Some(0), "live\n".to_owned()));
+    let (code, said) = ask("[admin]\naddress = \"127.0.0.1:1\"\n".to_owned(), &["--live"]);
+    assert!(code == Some(1) && said.contains("cannot be reached"), "{code:?} {said}");
+    let (code, said) = ask("[listen]\n".to_owned(), &[]);
+    assert!(code == Some(1) && said.contains("has no [admin]"), "{code:?} {said}");
+}
