@@ -25,7 +25,7 @@ use daypass::{
         revocation::{Kind, Wanted},
     },
     explain::{self, Who},
-    lint,
+    health, lint,
     online::{self, Finding},
     revoke::{self, Task},
     telemetry,
@@ -81,6 +81,17 @@ enum Command {
     /// Look into audit logs.
     #[command(subcommand)]
     Audit(Audit),
+    /// Ask the running gateway whether requests should come to it.
+    ///
+    /// Asks `/health/ready` at `admin.address`, and reads nothing else of the configuration. Prints what it says; exits with 0 when it
+    /// is ready, with 1 when it is not or does not answer within 5 seconds.
+    Health {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Ask only whether it answers, as who restarts it should.
+        #[arg(long)]
+        live: bool,
+    },
     /// Make key material from the system's random source.
     ///
     /// Without options: one line for `sts.sealing_keys_file`, newest key first. Keep the file at mode 600.
@@ -248,6 +259,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(asked) => return explain(*asked),
         Command::Revoke(asked) => return revoke(*asked),
         Command::Audit(Audit::Verify { files }) => print!("{}", audit::verify(&files)?),
+        Command::Health { file, live } => return health(&file, live),
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {
             let (access_key_id, secret) = credentials::generate_user_keys()?;
@@ -336,6 +348,14 @@ fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     };
     print!("{text}");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn health(file: &ConfigFile, live: bool) -> anyhow::Result<ExitCode> {
+    let address = config::admin_address(&file.config)?;
+    let address = address.context("the configuration has no [admin], so there is nobody to ask")?;
+    let health = runtime()?.block_on(health::ask(address, live))?;
+    print!("{}", health.says);
+    Ok(if health.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn revoke(asked: Revoke) -> anyhow::Result<ExitCode> {

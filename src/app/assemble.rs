@@ -54,6 +54,9 @@ fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Sh
     let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
     let sessions = sessions.with_directory(ways.ldap.clone());
     let sessions = sessions.counted_by(lasting.metrics().sessions().clone());
+    lasting.memory().limit_to(config.limits.max_memory);
+    let limiters = lasting.limiters(config.limits.session_rates, &sessions.principals().directory);
+    let sessions = sessions.limited_by(limiters);
     let sessions = Arc::new(sessions.with_revocations(lasting.revocations().clone()));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];

@@ -24,7 +24,7 @@ use crate::{
     config::{self, Config},
     credentials::Revocations,
     gateway::{Gateway, Lasting, ReplyBody, Status, admin, revocation_api::RevocationApi},
-    server::{self, Drained, Peer, Places},
+    server::{self, Drained, Memory, Peer, Places},
     telemetry::traces::Traces,
 };
 
@@ -35,6 +35,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     serving: JoinHandle<Drained>,
     following: JoinHandle<()>,
+    watching: JoinHandle<()>,
+    memory: Arc<Memory>,
     admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
     audit: Arc<Trail>,
@@ -51,6 +53,11 @@ impl Running {
         self.admin.as_ref().map(|admin| admin.address)
     }
 
+    /// The memory that it counts.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
     /// For a gateway that was started from a file.
     pub fn reloader(&self) -> Option<&Arc<Reloader>> {
         self.reloader.as_ref()
@@ -62,6 +69,7 @@ impl Running {
         let _ = self.stop.send(true);
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
         self.following.abort();
+        self.watching.abort();
         drop(self.admin);
         // It waits for a disk or a collector.
         let _ = tokio::task::spawn_blocking(move || self.audit.close()).await;
@@ -86,6 +94,8 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let admin = admin.map(|admin| parts.admin(&admin, stopped.clone())).transpose()?;
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
+    let memory = parts.lasting.memory().clone();
+    let watching = tokio::spawn(memory.clone().watch());
     revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
@@ -93,7 +103,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
     let audit = parts.lasting.audit().clone();
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, following, admin, reloader, audit })
+    Ok(Running { address, stop, serving, following, watching, memory, admin, reloader, audit })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -112,6 +122,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
+    runtime.spawn(parts.lasting.memory().clone().watch());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -214,7 +225,7 @@ impl Parts {
         }
         let traces = config.traces.as_ref().map(Traces::open).transpose().context("traces")?;
         let lasting = Arc::new(lasting.with_traces(traces.unwrap_or_default()));
-        let places = Places::new(config.limits.max_connections);
+        let places = Places::new(config.limits.max_connections).within(lasting.memory().clone());
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
         let gateway = |_| {

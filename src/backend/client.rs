@@ -145,7 +145,12 @@ impl Progress {
     }
 
     pub fn moved(&self) {
-        let after = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.rests_until(Instant::now());
+    }
+
+    /// Nothing will move until then, by our own will.
+    pub(super) fn rests_until(&self, at: Instant) {
+        let after = u64::try_from((at - self.start).as_millis()).unwrap_or(u64::MAX);
         self.moved_after.store(after, Ordering::Relaxed);
     }
 

@@ -241,6 +241,8 @@ fn limits(table: Table<'_>) -> Limits {
         max_uri: small("max_uri", 8 << 10),
         max_object_size: size("max_object_size", 5 << 30),
         session_cache: size("session_cache", 64 << 20),
+        max_memory: table.parsed("max_memory", values::size),
+        session_rates: values::rates(&table, "session_"),
     };
     for (name, value) in [
         ("max_connections", limits.max_connections),

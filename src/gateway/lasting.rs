@@ -1,6 +1,6 @@
 //! What outlives every configuration.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand::SystemRandom;
 use tokio::sync::Semaphore;
@@ -9,8 +9,11 @@ use super::request_id::RequestIds;
 use crate::{
     audit::Trail,
     clock::{Clock, Timestamp},
-    credentials::Revocations,
+    credentials::{Limiters, Revocations},
+    identity::Directory,
+    rate::Rates,
     s3::operation,
+    server::Memory,
     sts,
     telemetry::{
         metrics::{Lists, Metrics},
@@ -30,6 +33,9 @@ pub struct Lasting {
     pub(super) traces: Arc<Traces>,
     revocations: Arc<Revocations>,
     audit: Arc<Trail>,
+    /// Of the configuration that runs.
+    limiters: Mutex<Option<Arc<Limiters>>>,
+    memory: Arc<Memory>,
 }
 
 impl Lasting {
@@ -56,6 +62,8 @@ impl Lasting {
             traces: Arc::default(),
             revocations,
             audit: Arc::new(Trail::off()),
+            limiters: Mutex::default(),
+            memory: Arc::default(),
         })
     }
 
@@ -86,6 +94,24 @@ impl Lasting {
 
     pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
+    }
+
+    /// The limiters of a new configuration; those of roles and users go on where their rates have not changed.
+    pub fn limiters(&self, session: Rates, directory: &Directory) -> Arc<Limiters> {
+        let mut running = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(Limiters::new(
+            self.clock.clone(),
+            session,
+            directory,
+            running.as_deref(),
+            self.metrics.throttled().clone(),
+        ));
+        *running = Some(next.clone());
+        next
+    }
+
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     pub fn now(&self) -> Timestamp {

@@ -16,6 +16,7 @@ pub mod revocation_api;
 mod route;
 mod s3_errors;
 mod status;
+mod turned_away;
 mod valve;
 
 use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
@@ -34,6 +35,7 @@ use self::{
     record::{Decision, Record},
     request_body::{BodyLimits, RequestBody},
     route::Route,
+    turned_away::slow_down,
 };
 use crate::{
     audit::Service,
@@ -45,11 +47,12 @@ use crate::{
         operation::Kind, profile::Profile, refuse_public,
     },
     server::{
-        Peer,
+        Level, Peer,
         hygiene::{self, CleanHead, HeadLimits},
     },
     sigv4::{Claim, RequestHead, Rules, SignedRequest},
     sts,
+    telemetry::metrics::ThrottleCause,
 };
 
 /// What the gateway goes by.
@@ -129,7 +132,10 @@ impl Gateway {
                 record.holds(slot);
                 self.route(&parts, body, &peer, &mut record).await
             }
-            Err(_) => Err(slow_down()),
+            Err(_) => {
+                self.lasting.metrics.throttled().count(ThrottleCause::MaxRequests);
+                Err(slow_down())
+            }
         };
         let mut response = self.answer_recorded(answered, &parts, &mut record).await;
         if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
@@ -158,11 +164,19 @@ impl Gateway {
             Err(problem) => return Ok(unclean(&problem, record)),
         };
         let place = self.settings.hosts.place(head.host)?;
-        match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
+        let route = Route::of(&place, &parts.method, head.path, head.query, &parts.headers);
+        if route == Route::Sts {
+            record.is_for(Service::Sts);
+        }
+        if self.lasting.memory().level() != Level::Enough {
+            return Ok(self.turned_away(ThrottleCause::Memory, route, parts, record));
+        }
+        match route {
             // What is rare does not make the future of every request larger.
             Route::Sts => {
-                record.is_for(Service::Sts);
-                let _slot = self.lasting.sts_slots.try_acquire().map_err(|_| slow_down())?;
+                let Ok(_slot) = self.lasting.sts_slots.try_acquire() else {
+                    return Ok(self.turned_away(ThrottleCause::StsShare, Route::Sts, parts, record));
+                };
                 Ok(Box::pin(self.sts(parts, head, body, peer, record)).await)
             }
             Route::S3 if post_form::is_form(parts) => {
@@ -198,8 +212,11 @@ impl Gateway {
         record.operation = call.spec().name;
         record.asks_for(&call, &headers, self.settings.profile);
         let subject = self.subject(&caller, &signed, peer, now);
-        let limits =
-            BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
+        let limits = BodyLimits {
+            max_object_size: self.settings.max_object_size,
+            stall: self.settings.stall_timeout,
+            rates: caller.limits(),
+        };
         let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
             return Box::pin(self.multi_delete(call, body, subject, now, record)).await;
@@ -216,7 +233,8 @@ impl Gateway {
         if permit.shows_some_buckets() {
             return Box::pin(self.list_buckets(&permit, &recorded, &headers, subject, now, record)).await;
         }
-        self.forward(&permit, &recorded, prepared, now, record).await
+        let reply = self.forward(&permit, &recorded, prepared, now, record).await?;
+        Ok(reply.map(|body| body.paced(caller.limits())))
     }
 
     fn subject<'a>(
@@ -288,10 +306,6 @@ impl Gateway {
         let account = &self.sessions.principals().account;
         ShownOwner { id: account.to_string(), display_name: "daypass".to_owned() }
     }
-}
-
-fn slow_down() -> S3Error {
-    S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")
 }
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {

@@ -24,6 +24,9 @@ pub(super) fn of_authentication(error: AuthenticationError) -> S3Error {
         }
         AuthenticationError::Expired { .. } => S3Error::new(ErrorCode::ExpiredToken, message),
         AuthenticationError::RevocationsUnknown => S3Error::new(ErrorCode::ServiceUnavailable, message),
+        AuthenticationError::TooManyRequests { cause } => {
+            S3Error::new(ErrorCode::SlowDown, message).caused_by(cause)
+        }
         AuthenticationError::LongTermKey => S3Error::new(ErrorCode::AccessDenied, message),
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Gateway;
 use crate::{
-    server::Places,
+    server::{Level, Places},
     telemetry::metrics::{Observed, Provider},
 };
 
@@ -73,6 +73,11 @@ impl Status {
                 outage.last_ago.as_secs()
             ));
         }
+        let memory = gateway.lasting.memory();
+        let memory_is_short = memory.level() != Level::Enough;
+        if memory_is_short {
+            reasons.push("memory: it runs short, new requests get SlowDown".to_owned());
+        }
         let ways = gateway.sts.ways();
         let providers = providers(&gateway);
         let providers: Vec<Value> = providers
@@ -89,6 +94,11 @@ impl Status {
                 "failures_in_a_row": metrics.backend().failures_in_a_row(),
                 "is_needed": self.ready_needs_backend,
             },
+            "memory": memory.figures().map(|(used, limit)| json!({
+                "used_bytes": used,
+                "limit_bytes": limit,
+                "is_short": memory_is_short,
+            })),
             "providers": providers,
             "directory": ways.ldap.as_ref().map(|ldap| json!({ "up": ldap.is_up() })),
         });
@@ -99,6 +109,8 @@ impl Status {
         let gateway = self.current.load();
         gateway.lasting.metrics().page(Observed {
             connections_open: self.places.taken(),
+            connections_refused: self.places.refused(),
+            memory: gateway.lasting.memory().figures(),
             sessions_cached: gateway.sessions.kept(),
             providers: providers(&gateway),
             directory_up: gateway.sts.ways().ldap.as_ref().and_then(|ldap| ldap.is_up()),

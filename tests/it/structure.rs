@@ -10,15 +10,15 @@ use std::{
 ///
 /// A line holds modules that do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["arn", "clock", "outbound_tls", "secret"],
+    &["arn", "clock", "outbound_tls", "rate", "secret"],
     &["telemetry"],
-    &["iam", "sigv4"],
+    &["admin_client", "iam", "sigv4"],
     &["identity"],
     &["credentials", "s3"],
     &["audit", "sts", "backend", "server"],
     &["gateway"],
     &["config"],
-    &["app", "explain", "lint", "online", "revoke"],
+    &["app", "explain", "health", "lint", "online", "revoke"],
     &["demo"],
     &["main"],
 ];

@@ -105,6 +105,19 @@ pub(super) const RESPONSE_BYTES: Family =
     Family::counter("daypass_response", "Bytes of reply bodies that were sent.").bytes();
 pub(super) const IN_FLIGHT: Family =
     Family::gauge("daypass_requests_in_flight", "Requests that have begun and not ended.");
+pub(super) const THROTTLED: Family =
+    Family::counter("daypass_throttled", "Requests that were answered with SlowDown, by why.").by(&["cause"]);
+pub(super) const CONNECTIONS_REFUSED: Family = Family::counter(
+    "daypass_connections_refused",
+    "Connections that were closed because their address has too many.",
+);
+pub(super) const MEMORY_USED: Family =
+    Family::gauge("daypass_memory_used", "Memory that counts against the limit; absent without one.").bytes();
+pub(super) const MEMORY_LIMIT: Family = Family::gauge(
+    "daypass_memory_limit",
+    "limits.max_memory, or that of the control group; absent without one.",
+)
+.bytes();
 pub(super) const CONNECTIONS: Family =
     Family::gauge("daypass_connections_open", "Open connections of clients.");
 pub(super) const STS_REQUESTS: Family =
@@ -174,7 +187,11 @@ pub const FAMILIES: &[Family] = &[
     REQUEST_BYTES,
     RESPONSE_BYTES,
     IN_FLIGHT,
+    THROTTLED,
     CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    MEMORY_USED,
+    MEMORY_LIMIT,
     STS_REQUESTS,
     SESSIONS,
     SESSION_CACHE,

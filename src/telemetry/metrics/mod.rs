@@ -10,6 +10,7 @@ mod families;
 mod page;
 mod process;
 mod sharded;
+mod throttled;
 
 use std::{
     collections::HashMap,
@@ -28,6 +29,7 @@ pub use self::{
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
     page::{Observed, Provider},
+    throttled::{ThrottleCause, Throttled},
 };
 use self::{
     families::REQUEST_BOUNDS,
@@ -54,6 +56,7 @@ pub struct Metrics {
     backend: Arc<BackendSeen>,
     audit: Arc<AuditSeen>,
     sessions: Arc<SessionCache>,
+    throttled: Arc<Throttled>,
     reloads: [AtomicU64; RELOADS.len()],
     generation: AtomicU64,
     last_success: AtomicI64,
@@ -147,6 +150,7 @@ impl Metrics {
             backend: Arc::default(),
             audit: Arc::default(),
             sessions: Arc::default(),
+            throttled: Arc::default(),
             reloads: Default::default(),
             generation: AtomicU64::new(1),
             last_success: AtomicI64::new(started),
@@ -166,6 +170,10 @@ impl Metrics {
 
     pub fn sessions(&self) -> &Arc<SessionCache> {
         &self.sessions
+    }
+
+    pub fn throttled(&self) -> &Arc<Throttled> {
+        &self.throttled
     }
 
     /// The number of the configuration that runs; the first is 1.

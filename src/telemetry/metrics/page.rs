@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 
 use super::{
-    CLASSES, DECISIONS, ExchangeFailure, Metrics, RELOADS, SignatureFailure,
+    CLASSES, DECISIONS, ExchangeFailure, Metrics, RELOADS, SignatureFailure, ThrottleCause,
     families::{self as all, Family, Kind},
     process::Process,
     sharded::{Histogram, Taken},
@@ -28,6 +28,10 @@ const THROTTLING: &str = "Throttling";
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub connections_open: usize,
+    /// Since the start, because of their address.
+    pub connections_refused: u64,
+    /// What counts against the limit, and the limit, in bytes.
+    pub memory: Option<(u64, u64)>,
     pub sessions_cached: u64,
     pub providers: Vec<Provider>,
     /// `None`: there is none, or it was not asked yet.
@@ -97,7 +101,13 @@ impl Scrape {
         // In this order, so that none can have ended that had not begun.
         let ended = requests.sum(|piece| &piece.ended);
         page.gauge(&all::IN_FLIGHT, &requests.sum(|piece| &piece.begun).saturating_sub(ended))?;
-        page.gauge(&all::CONNECTIONS, &self.observed.connections_open)
+        let causes = ThrottleCause::ALL.into_iter();
+        page.counters(&all::THROTTLED, causes.map(|cause| ([cause.as_str()], metrics.throttled.of(cause))))?;
+        page.gauge(&all::CONNECTIONS, &self.observed.connections_open)?;
+        page.counter(&all::CONNECTIONS_REFUSED, &self.observed.connections_refused)?;
+        let (used, limit) = self.observed.memory.unzip();
+        page.gauges(&all::MEMORY_USED, used.map(|bytes| ([], bytes)).into_iter())?;
+        page.gauges(&all::MEMORY_LIMIT, limit.map(|bytes| ([], bytes)).into_iter())
     }
 
     fn sessions(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -236,6 +236,11 @@ impl Gateway {
         self.running.reloader().unwrap()
     }
 
+    /// What the gateway knows of its memory.
+    pub fn memory(&self) -> &daypass::server::Memory {
+        self.running.memory()
+    }
+
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
