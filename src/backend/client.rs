@@ -1,6 +1,7 @@
 //! The connection pool to the backend: HTTP/1.1, keep-alive, a limit on every phase.
 
 use std::{
+    error::Error as _,
     fmt,
     sync::{
         Arc,
@@ -11,20 +12,19 @@ use std::{
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::body::OutboundBody;
+use super::{body::OutboundBody, connector::Connector};
 use crate::telemetry::metrics::ExchangeFailure;
 
 /// Limits on the phases of an exchange with the backend.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
+    /// Name, TCP and TLS together.
     pub connect: Duration,
     /// From the last byte that moved until the head of the reply.
     pub first_byte: Duration,
@@ -45,6 +45,8 @@ impl Default for Timeouts {
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
+    #[error("the backend has failed at every address and is left alone for a moment")]
+    Ejected,
     #[error("no connection to the backend")]
     Connect(#[source] hyper_util::client::legacy::Error),
     #[error("the backend did not answer in time")]
@@ -62,8 +64,15 @@ impl ExchangeError {
             Self::Connect(_) => Some(ExchangeFailure::Connect),
             Self::FirstByte => Some(ExchangeFailure::Timeout),
             Self::Broken(_) => Some(ExchangeFailure::Broken),
-            Self::NotARequest(_) => None,
+            Self::Ejected | Self::NotARequest(_) => None,
         }
+    }
+
+    /// The connection broke off before the answer; what came was not an answer that cannot be read.
+    pub(super) fn broke_off(&self) -> bool {
+        let Self::Broken(cause) = self else { return false };
+        let cause = cause.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        !cause.is_some_and(|cause| cause.is_parse() || cause.is_user())
     }
 }
 
@@ -73,7 +82,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// The pool.
 #[derive(Clone)]
 pub(super) struct Pool {
-    client: Client<HttpsConnector<HttpConnector>, OutboundBody>,
+    client: Client<Connector, OutboundBody>,
     timeouts: Timeouts,
 }
 
@@ -84,17 +93,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn new(timeouts: Timeouts, tls: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        tcp.set_keepalive(Some(Duration::from_secs(60)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+    pub(super) fn new(timeouts: Timeouts, connector: Connector) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(timeouts.pool_idle)
             .pool_timer(TokioTimer::new())

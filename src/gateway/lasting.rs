@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::request_id::RequestIds;
 use crate::{
+    backend,
     clock::{Clock, Timestamp},
     credentials::Revocations,
     s3::operation,
@@ -23,6 +24,7 @@ pub struct Lasting {
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
+    backend: backend::Known,
     revocations: Arc<Revocations>,
 }
 
@@ -47,12 +49,22 @@ impl Lasting {
             slots: Arc::new(Semaphore::new(max_requests)),
             sts_slots,
             metrics,
+            backend: backend::Known::default(),
             revocations,
         })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What is known of the storage.
+    pub fn backend(&self) -> &backend::Known {
+        &self.backend
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     pub fn revocations(&self) -> &Arc<Revocations> {

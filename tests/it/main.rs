@@ -9,6 +9,7 @@
 )]
 
 mod bodies;
+mod certificate_rotation;
 mod certificates;
 mod decisions;
 #[cfg(feature = "demo")]
@@ -24,12 +25,15 @@ mod limits;
 mod metrics;
 mod names;
 mod operators;
+mod panics;
 mod policies;
 mod presigned_urls;
 mod reload;
 mod revocation;
 mod roles;
 mod shared_revocation;
+mod storage_endpoints;
+mod storage_failures;
 mod structure;
 mod sts;
 mod support;

@@ -25,7 +25,7 @@ pub use self::{
     backend::{BackendSeen, ExchangeFailure, Outage},
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
-    page::{Observed, Provider},
+    page::{BackendEndpoint, Observed, Provider},
 };
 use self::{
     families::REQUEST_BOUNDS,
