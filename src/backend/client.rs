@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -115,14 +115,18 @@ impl Pool {
     ) -> Result<Response<Incoming>, ExchangeError> {
         let reply = self.client.request(request);
         tokio::pin!(reply);
+        let mut asked = progress.last();
         loop {
-            let deadline = progress.last() + self.timeouts.first_byte;
+            let deadline = asked.max(progress.last()) + self.timeouts.first_byte;
             tokio::select! {
                 reply = &mut reply => return reply.map_err(|cause| {
                     if cause.is_connect() { ExchangeError::Connect(cause) } else { ExchangeError::Broken(cause) }
                 }),
                 () = tokio::time::sleep_until(deadline) => {
-                    if progress.last() + self.timeouts.first_byte <= Instant::now() {
+                    if progress.awaits_client() {
+                        // Which the upload bounds itself. A slow client is no failure of the backend.
+                        asked = Instant::now();
+                    } else if progress.last() + self.timeouts.first_byte <= Instant::now() {
                         return Err(ExchangeError::FirstByte);
                     }
                 }
@@ -135,17 +139,33 @@ impl Pool {
 #[derive(Debug, Clone)]
 pub struct Progress {
     start: Instant,
-    moved_after: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    moved_after: AtomicU64,
+    awaits_client: AtomicBool,
 }
 
 impl Progress {
     pub fn start() -> Self {
-        Self { start: Instant::now(), moved_after: Arc::new(AtomicU64::new(0)) }
+        Self { start: Instant::now(), shared: Arc::default() }
     }
 
     pub fn moved(&self) {
         let after = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved_after.store(after, Ordering::Relaxed);
+        self.shared.moved_after.store(after, Ordering::Relaxed);
+        self.shared.awaits_client.store(false, Ordering::Relaxed);
+    }
+
+    /// The backend would take more, and the client sends nothing.
+    pub(super) fn client_awaited(&self) {
+        self.shared.awaits_client.store(true, Ordering::Relaxed);
+    }
+
+    fn awaits_client(&self) -> bool {
+        self.shared.awaits_client.load(Ordering::Relaxed)
     }
 
     /// Since a byte last moved.
@@ -154,6 +174,6 @@ impl Progress {
     }
 
     fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.moved_after.load(Ordering::Relaxed))
+        self.start + Duration::from_millis(self.shared.moved_after.load(Ordering::Relaxed))
     }
 }

@@ -111,13 +111,13 @@ async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_other_streams_of_a_connection_go_on_after_a_panic() {
     let (gateway, broken) = start().await;
     let keys = gateway.session().await;
     gateway.backend().answers(|request| {
         if request.target.ends_with("slow") {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(600));
         }
         Answer::new(200, "the text")
     });
@@ -162,4 +162,9 @@ async fn a_download_that_breaks_off_is_a_reset_stream_and_the_connection_lives()
             assert!(ended.is_err(), "{framing}: a clean end");
         }
     }
+}
+
+#[test]
+fn no_profile_ends_the_process_on_a_panic() {
+    assert!(!include_str!("../../Cargo.toml").contains("panic ="));
 }

@@ -14,7 +14,7 @@ const STORED: &str = "HTTP/1.1 200 OK\r\netag: \"0\"\r\ncontent-length: 0\r\n\r\
 async fn before(storage: &Storage) -> (Gateway, Keys) {
     let gateway = Gateway::builder()
         .backend_addresses(&[storage.address()])
-        .backend_lines("first_byte_timeout = \"400ms\"")
+        .backend_lines("first_byte_timeout = \"1s\"")
         .start()
         .await;
     let keys = gateway.session().await;
@@ -50,10 +50,7 @@ async fn a_storage_that_never_answers_is_given_up_in_time_and_asked_once() {
         let began = Instant::now();
         is_away(&gateway.send(&keys, sent).await);
         let took = began.elapsed();
-        assert!(
-            (Duration::from_millis(400)..Duration::from_millis(1500)).contains(&took),
-            "{method}: {took:?}"
-        );
+        assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&took), "{method}: {took:?}");
         assert_eq!(seen(&storage, method), 1);
     }
 }
@@ -104,30 +101,35 @@ async fn a_pooled_connection_that_ended_before_an_upload_costs_nothing_and_is_on
     // The end of the connection and the upload race: in any order there is one write, and no more than one.
     for pause in [0, 1, 2, 5, 20] {
         let storage = Storage::start(|mut spoken: Spoken| async move {
-            spoken.head().await;
-            spoken.body(0).await;
-            spoken.say(STORED).await;
             if spoken.number > 0 {
-                spoken.answer_all().await;
+                return spoken.answer_all().await;
+            }
+            spoken.head().await;
+            spoken.say(STORED).await;
+            let _ = spoken.socket.shutdown().await;
+            // What still comes is seen.
+            while spoken.head().await.is_some() {
+                spoken.body(1000).await;
             }
         })
         .await;
         let (gateway, keys) = before(&storage).await;
         gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
         tokio::time::sleep(Duration::from_millis(pause)).await;
-        let reply = gateway.send(&keys, put(0)).await;
+        let reply = gateway.send(&keys, put(1000)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(reply.status == 200 || reply.status == 503, "{}", reply.text());
-        assert!(seen(&storage, "PUT") <= 1, "{:?}", storage.heads());
-        assert!(reply.status == 503 || seen(&storage, "PUT") == 1);
+        let writes = seen(&storage, "PUT");
+        assert!(writes <= 1 && (reply.status == 503 || writes == 1), "{:?}", storage.heads());
     }
 }
 
 #[tokio::test]
 async fn a_download_that_breaks_off_never_ends_cleanly() {
-    for (framing, ending) in [("content-length: 100", ""), ("transfer-encoding: chunked", "")] {
+    for framing in ["content-length: 100", "transfer-encoding: chunked"] {
         let storage = Storage::start(move |mut spoken: Spoken| async move {
             spoken.head().await;
-            spoken.say(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nhello\r\n{ending}")).await;
+            spoken.say(&format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\n5\r\nhello\r\n")).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
             // Also a clean end of the connection is none of the object.
             if spoken.number.is_multiple_of(2) {
@@ -232,4 +234,34 @@ async fn an_answer_that_is_none_is_not_asked_for_again() {
     let (gateway, keys) = before(&storage).await;
     is_away(&gateway.send(&keys, call("GET", "/bucket/key")).await);
     assert_eq!(storage.heads().len(), 1);
+}
+
+/// Whoever may write could eject the storage for everybody else.
+#[tokio::test]
+async fn clients_that_send_nothing_are_no_failure_of_the_storage() {
+    let gateway = Gateway::builder()
+        .backend_lines("first_byte_timeout = \"400ms\"")
+        .toml("[limits]\nstall_timeout = \"1s\"\n[admin]\naddress = \"127.0.0.1:0\"\n")
+        .start()
+        .await;
+    let keys = gateway.session().await;
+    let silent = || async {
+        let mut signed = put(1000).at(gateway.now()).sign(&keys, gateway.address());
+        signed.call.body.truncate(10);
+        signed.call.content_length = Some(1000);
+        signed.send(gateway.address()).await
+    };
+    for reply in futures_util::future::join_all([silent(), silent(), silent(), silent()]).await {
+        reply.is_error(400, "RequestTimeout");
+    }
+    let page = gateway.admin("GET", "/metrics", None, "").await.text();
+    assert!(page.contains("daypass_backend_errors_total{kind=\"timeout\"} 0"), "{page}");
+    assert!(
+        page.contains(&format!(
+            "daypass_backend_endpoint_up{{endpoint=\"{}\"}} 1",
+            gateway.backend().address()
+        ))
+    );
+    assert!(gateway.backend().committed().is_empty());
+    gateway.send(&keys, put(10)).await.is_ok();
 }
