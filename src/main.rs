@@ -61,7 +61,7 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
-        /// Ask each OpenID provider, the directory and the webhook once, and say what is wrong.
+        /// Connect to each address of the storage, ask each OpenID provider, the directory and the webhook once, and say what is wrong.
         #[arg(long)]
         online: bool,
     },
@@ -233,6 +233,7 @@ struct Explain {
 }
 
 fn main() -> ExitCode {
+    telemetry::panics::install();
     let arguments = Arguments::parse();
     // Two TLS stacks in one build would make rustls refuse to choose at the first connection; choosing here cannot fail
     // before anything else has chosen.
@@ -307,12 +308,12 @@ fn check(file: &ConfigFile, online: bool) -> anyhow::Result<ExitCode> {
         println!("hint: {hint}");
     }
     let ways = config.ways.open()?;
-    app::check(config, Arc::new(SystemClock))?;
+    let backend = app::check(config, Arc::new(SystemClock))?;
     println!("{}: no problems, {} hints", file.config.display(), hints.len());
     if !online {
         return Ok(ExitCode::SUCCESS);
     }
-    let findings = runtime()?.block_on(online::check(&ways, SystemClock.now()));
+    let findings = runtime()?.block_on(online::check(&backend, &ways, SystemClock.now()));
     for Finding { about, result } in &findings {
         match result {
             Ok(good) => println!("{about}: {good}"),

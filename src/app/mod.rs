@@ -20,6 +20,7 @@ pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use self::{assemble::Generation, reload::AtStart};
 use crate::{
     audit::Trail,
+    backend::Backend,
     clock::Clock,
     config::{self, Config},
     credentials::Revocations,
@@ -77,11 +78,12 @@ impl Running {
     }
 }
 
-/// Builds everything that a configuration describes without opening a listener or contacting anything.
-pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+/// Builds everything that a configuration describes without opening a listener or contacting anything. Gives what would speak
+/// to the storage.
+pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Backend>> {
     let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
     let lasting = Lasting::new(clock, config.limits.max_requests, revocations);
-    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None).map(|_| ())
+    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None)?.pool()
 }
 
 /// Starts a gateway within the runtime of the caller.
@@ -112,7 +114,8 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (address, listeners) = listen_for(workers, config.listen.address)?;
     let admin = config.admin.clone();
-    let endpoint = config.backend.endpoint.authority.clone();
+    let endpoints = config.backend.endpoints.iter().map(|endpoint| endpoint.authority.as_str());
+    let endpoints = endpoints.collect::<Vec<_>>().join(" ");
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
     let (stop, stopped) = watch::channel(false);
@@ -141,7 +144,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let ended = runtime.block_on(async {
         let admin = admin.map(|admin| parts.admin(&admin, stopped)).transpose()?;
         let reloader = Arc::new(parts.reloader(source));
-        tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
+        tracing::info!(%address, backend = endpoints, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
         until_told_to_stop(&reloader, &audit).await?;
         tracing::info!("stopping: no new connections, requests under way finish");

@@ -283,8 +283,12 @@ impl Upload {
                 Poll::Ready(Some(Err(cause))) => {
                     return Poll::Ready(Some(Err(UploadError::ClientGone(cause))));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    self.progress.moved();
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {
+                    self.progress.client_awaited();
                     ready!(self.stall.as_mut().poll(context));
                     return Poll::Ready(Some(Err(UploadError::ClientStalled)));
                 }

@@ -93,7 +93,8 @@ pub struct Admin {
 
 #[derive(Debug)]
 pub struct Backend {
-    pub endpoint: Endpoint,
+    /// At least one, all with TLS or all without.
+    pub endpoints: Vec<Endpoint>,
     pub region: String,
     pub profile: &'static Profile,
     pub access_key_id: AccessKeyId,

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use super::request_id::RequestIds;
 use crate::{
     audit::Trail,
+    backend,
     clock::{Clock, Timestamp},
     credentials::{Limiters, Revocations},
     identity::Directory,
@@ -31,6 +32,7 @@ pub struct Lasting {
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Arc<Traces>,
+    backend: backend::Known,
     revocations: Arc<Revocations>,
     audit: Arc<Trail>,
     /// Of the configuration that runs.
@@ -60,6 +62,7 @@ impl Lasting {
             sts_slots,
             metrics,
             traces: Arc::default(),
+            backend: backend::Known::default(),
             revocations,
             audit: Arc::new(Trail::off()),
             limiters: Mutex::default(),
@@ -90,6 +93,15 @@ impl Lasting {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What is known of the storage.
+    pub fn backend(&self) -> &backend::Known {
+        &self.backend
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     pub fn revocations(&self) -> &Arc<Revocations> {

@@ -19,9 +19,10 @@ mod status;
 mod turned_away;
 mod valve;
 
-use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Deref, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -130,7 +131,9 @@ impl Gateway {
         let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
-                self.route(&parts, body, &peer, &mut record).await
+                // A defect that one request meets is its own. What it leaves half done is dropped with it.
+                let routed = AssertUnwindSafe(self.route(&parts, body, &peer, &mut record)).catch_unwind();
+                routed.await.unwrap_or_else(|_| Err(S3Error::internal("a panic, whose place is in the log")))
             }
             Err(_) => {
                 self.lasting.metrics.throttled().count(ThrottleCause::MaxRequests);

@@ -83,15 +83,19 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let spec = permit.spec();
         let (parts, body) = reply.into_parts();
+        let retry_after = parts.headers.get(header::RETRY_AFTER).filter(|_| parts.status.is_server_error());
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         if parts.status == StatusCode::NOT_FOUND && spec.method == Verb::Head && permit.hides_absence() {
             return Err(hidden_absence());
         }
         if parts.status == StatusCode::NOT_MODIFIED || (is_error && spec.method == Verb::Head) {
-            return self.without_body(parts.status, &parts.headers);
+            return self
+                .without_body(parts.status, &parts.headers)
+                .map(|reply| with_retry_after(reply, retry_after));
         }
         if !parts.status.is_success() {
-            return Box::pin(self.refused_by_backend(permit, parts.status, body, record)).await;
+            let refused = Box::pin(self.refused_by_backend(permit, parts.status, body, record)).await;
+            return refused.map(|reply| with_retry_after(reply, retry_after));
         }
         let filter =
             (carries_owners(spec) && !body.is_end_stream()).then(|| OwnerFilter::new(self.shown_owner()));
@@ -213,6 +217,14 @@ impl Gateway {
             Err(_) => Err(S3Error::internal("the backend's reply did not come to its end")),
         }
     }
+}
+
+/// When the storage says so of itself, to slow clients down.
+fn with_retry_after(mut reply: Response<ReplyBody>, after: Option<&HeaderValue>) -> Response<ReplyBody> {
+    if let Some(after) = after {
+        reply.headers_mut().insert(header::RETRY_AFTER, after.clone());
+    }
+    reply
 }
 
 /// Nobody who may not list a bucket learns which keys it does not have.

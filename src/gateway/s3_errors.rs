@@ -99,7 +99,7 @@ pub(super) fn of_exchange(error: &ExchangeError) -> S3Error {
         ExchangeError::NotARequest(cause) => S3Error::internal(cause),
         ExchangeError::Connect(cause) => unavailable().caused_by(format!("{error}: {}", root_cause(cause))),
         ExchangeError::Broken(cause) => unavailable().caused_by(format!("{error}: {}", root_cause(cause))),
-        ExchangeError::FirstByte => unavailable().caused_by(error),
+        ExchangeError::FirstByte | ExchangeError::Ejected => unavailable().caused_by(error),
     }
 }
 

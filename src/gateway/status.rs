@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use super::Gateway;
 use crate::{
+    backend::Endpoint,
     server::{Level, Places},
-    telemetry::metrics::{Observed, Provider},
+    telemetry::metrics::{BackendEndpoint, Observed, Provider},
 };
 
 /// The gateway as a whole, whatever configuration it runs.
@@ -84,6 +85,11 @@ impl Status {
             .iter()
             .map(|one| json!({ "name": one.name, "up": one.is_up, "keys_age_seconds": one.keys_age_seconds }))
             .collect();
+        let endpoints = endpoints(&gateway);
+        let endpoints: Vec<Value> = endpoints
+            .iter()
+            .map(|one| json!({ "endpoint": one.authority, "up": one.is_up, "ejections": one.ejections }))
+            .collect();
         let details = json!({
             "ready": reasons.is_empty(),
             "reasons": reasons,
@@ -93,6 +99,7 @@ impl Status {
                 "up": outage.is_none(),
                 "failures_in_a_row": metrics.backend().failures_in_a_row(),
                 "is_needed": self.ready_needs_backend,
+                "endpoints": endpoints,
             },
             "memory": memory.figures().map(|(used, limit)| json!({
                 "used_bytes": used,
@@ -112,10 +119,20 @@ impl Status {
             connections_refused: self.places.refused(),
             memory: gateway.lasting.memory().figures(),
             sessions_cached: gateway.sessions.kept(),
+            endpoints: endpoints(&gateway),
             providers: providers(&gateway),
             directory_up: gateway.sts.ways().ldap.as_ref().and_then(|ldap| ldap.is_up()),
         })
     }
+}
+
+fn endpoints(gateway: &Gateway) -> Vec<BackendEndpoint> {
+    let endpoint = |one: &Arc<Endpoint>| BackendEndpoint {
+        authority: one.authority().to_owned(),
+        is_up: one.is_up(),
+        ejections: one.ejections(),
+    };
+    gateway.backend.endpoints().iter().map(endpoint).collect()
 }
 
 fn providers(gateway: &Gateway) -> Vec<Provider> {

@@ -4,6 +4,7 @@ mod line_layer;
 mod lines;
 pub mod log;
 pub mod metrics;
+pub mod panics;
 pub mod traces;
 
 pub use self::lines::Lines;

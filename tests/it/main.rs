@@ -10,6 +10,7 @@
 
 mod audit;
 mod bodies;
+mod certificate_rotation;
 mod certificates;
 mod decisions;
 #[cfg(feature = "demo")]
@@ -26,6 +27,7 @@ mod metrics;
 mod names;
 mod operators;
 mod overload;
+mod panics;
 mod policies;
 mod presigned_urls;
 mod rates;
@@ -33,6 +35,8 @@ mod reload;
 mod revocation;
 mod roles;
 mod shared_revocation;
+mod storage_endpoints;
+mod storage_failures;
 mod structure;
 mod sts;
 mod support;

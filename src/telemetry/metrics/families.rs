@@ -134,6 +134,22 @@ pub(super) const SIGNATURE_FAILURES: Family =
         .by(&["cause"]);
 pub(super) const BACKEND_ERRORS: Family =
     Family::counter("daypass_backend_errors", "Exchanges with the backend that went wrong.").by(&["kind"]);
+pub(super) const BACKEND_RETRIES: Family = Family::counter(
+    "daypass_backend_retries",
+    "Requests without a body that went to the backend a second time.",
+);
+pub(super) const BACKEND_ENDPOINT_UP: Family = Family::gauge(
+    "daypass_backend_endpoint_up",
+    "1: requests go to this address of the backend; 0: it is ejected.",
+)
+.by(&["endpoint"]);
+pub(super) const BACKEND_EJECTIONS: Family = Family::counter(
+    "daypass_backend_ejections",
+    "How often an address of the backend that was up was ejected.",
+)
+.by(&["endpoint"]);
+pub(super) const PANICS: Family =
+    Family::counter("daypass_panics", "Defects of the gateway that ended a request or a connection.");
 pub(super) const GENERATION: Family =
     Family::gauge("daypass_configuration_generation", "The number of the configuration that runs, from 1.");
 pub(super) const RELOADS: Family =
@@ -197,6 +213,10 @@ pub const FAMILIES: &[Family] = &[
     SESSION_CACHE,
     SIGNATURE_FAILURES,
     BACKEND_ERRORS,
+    BACKEND_RETRIES,
+    BACKEND_ENDPOINT_UP,
+    BACKEND_EJECTIONS,
+    PANICS,
     GENERATION,
     RELOADS,
     LAST_RELOAD,

@@ -28,7 +28,7 @@ pub use self::{
     backend::{BackendSeen, ExchangeFailure, Outage},
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
-    page::{Observed, Provider},
+    page::{BackendEndpoint, Observed, Provider},
     throttled::{ThrottleCause, Throttled},
 };
 use self::{

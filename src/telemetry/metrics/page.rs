@@ -20,6 +20,7 @@ use super::{
     process::Process,
     sharded::{Histogram, Taken},
 };
+use crate::telemetry::panics;
 
 /// The code of STS's refusal of a login that has to wait.
 const THROTTLING: &str = "Throttling";
@@ -33,9 +34,19 @@ pub struct Observed {
     /// What counts against the limit, and the limit, in bytes.
     pub memory: Option<(u64, u64)>,
     pub sessions_cached: u64,
+    /// Of the configuration that runs.
+    pub endpoints: Vec<BackendEndpoint>,
     pub providers: Vec<Provider>,
     /// `None`: there is none, or it was not asked yet.
     pub directory_up: Option<bool>,
+}
+
+/// An address of the backend.
+#[derive(Debug, Clone)]
+pub struct BackendEndpoint {
+    pub authority: String,
+    pub is_up: bool,
+    pub ejections: u64,
 }
 
 /// An OpenID provider of the configuration.
@@ -133,7 +144,14 @@ impl Scrape {
         let seen = &self.metrics.backend;
         page.histogram(&all::BACKEND_FIRST_BYTE, &seen.first_byte())?;
         let failures = ExchangeFailure::ALL.into_iter();
-        page.counters(&all::BACKEND_ERRORS, failures.map(|kind| ([kind.as_str()], seen.failures(kind))))
+        page.counters(&all::BACKEND_ERRORS, failures.map(|kind| ([kind.as_str()], seen.failures(kind))))?;
+        page.counter(&all::BACKEND_RETRIES, &seen.retries())?;
+        let endpoints = &self.observed.endpoints;
+        let up = endpoints.iter().map(|one| ([one.authority.as_str()], u64::from(one.is_up)));
+        page.gauges(&all::BACKEND_ENDPOINT_UP, up)?;
+        let ejections = endpoints.iter().map(|one| ([one.authority.as_str()], one.ejections));
+        page.counters(&all::BACKEND_EJECTIONS, ejections)?;
+        page.counter(&all::PANICS, &panics::count())
     }
 
     fn configuration(&self, page: &mut Page<'_>) -> fmt::Result {
