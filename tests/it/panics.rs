@@ -36,7 +36,7 @@ impl Clock for Broken {
         self.clock.now()
     }
 
-    fn monotonic(&self) -> std::time::Duration {
+    fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }
 }
