@@ -15,4 +15,7 @@ USER 65532:65532
 EXPOSE 9000 9001
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/bin/daypass"]
+# Asks the admin listener, so the configuration needs [admin]; else run it with --no-healthcheck.
+HEALTHCHECK --interval=15s --timeout=6s --start-period=10s --retries=3 \
+    CMD ["/usr/bin/daypass", "health", "--live", "--config", "/etc/daypass/daypass.toml"]
 CMD ["serve", "--config", "/etc/daypass/daypass.toml"]

@@ -18,11 +18,13 @@ test: setup check unit shared clients identity packages ops fleet ## everything:
 check: ## format, lints, documentation, licences and sources of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --features otlp --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
 	.cache/bin/cargo-deny --log-level error check licenses bans sources
 
 unit: ## what needs no other program
 	cargo test --workspace --all-targets
+	cargo test --features otlp --test it traces
 
 shared: ## gateways that share revocations in a real Valkey or Redis
 	cargo test --test it shared_revocation -- --ignored

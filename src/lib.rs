@@ -3,8 +3,10 @@
 //!
 //! `ARCHITECTURE.md` follows one request through these modules.
 
+pub mod admin_client;
 pub mod app;
 pub mod arn;
+pub mod audit;
 pub mod backend;
 pub mod clock;
 pub mod config;
@@ -13,11 +15,13 @@ pub mod credentials;
 pub mod demo;
 pub mod explain;
 pub mod gateway;
+pub mod health;
 pub mod iam;
 pub mod identity;
 pub mod lint;
 pub mod online;
 pub mod outbound_tls;
+pub mod rate;
 pub mod revoke;
 pub mod s3;
 pub mod secret;

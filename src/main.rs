@@ -17,6 +17,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use daypass::{
     app::{self, Source},
+    audit,
     clock::{Clock as _, SystemClock},
     config::{self, Config},
     credentials::{
@@ -24,7 +25,7 @@ use daypass::{
         revocation::{Kind, Wanted},
     },
     explain::{self, Who},
-    lint,
+    health, lint,
     online::{self, Finding},
     revoke::{self, Task},
     telemetry,
@@ -61,7 +62,7 @@ enum Command {
     Check {
         #[command(flatten)]
         file: ConfigFile,
-        /// Ask each OpenID provider, the directory and the webhook once, and say what is wrong.
+        /// Connect to each address of the storage, ask each OpenID provider, the directory and the webhook once, and say what is wrong.
         #[arg(long)]
         online: bool,
     },
@@ -78,6 +79,20 @@ enum Command {
     /// Asks the running gateway at `admin.address` with the token of the configuration. Exits with 0 when it was done, with 3 when there
     /// is nothing to lift, with 1 otherwise.
     Revoke(Box<Revoke>),
+    /// Look into audit logs.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Ask the running gateway whether requests should come to it.
+    ///
+    /// Asks `/health/ready` at `admin.address`, and reads nothing else of the configuration. Prints what it says; exits with 0 when it
+    /// is ready, with 1 when it is not or does not answer within 5 seconds.
+    Health {
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Ask only whether it answers, as who restarts it should.
+        #[arg(long)]
+        live: bool,
+    },
     /// Make key material from the system's random source.
     ///
     /// Without options: one line for `sts.sealing_keys_file`, newest key first. Keep the file at mode 600.
@@ -101,6 +116,19 @@ enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Man { folder: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Check that no line of an audit log was changed, removed, moved or repeated.
+    ///
+    /// Reads the files in the order that is given, the oldest first, and prints how many lines there are, from when to when, what they
+    /// themselves say is missing, and the last hash. Exits with 0 when the chain holds, with 1 and the first place where it does not.
+    /// That nothing was cut off at the end is seen only by a last hash that was kept elsewhere.
+    Verify {
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -206,6 +234,7 @@ struct Explain {
 }
 
 fn main() -> ExitCode {
+    telemetry::panics::install();
     let arguments = Arguments::parse();
     // Two TLS stacks in one build would make rustls refuse to choose at the first connection; choosing here cannot fail
     // before anything else has chosen.
@@ -231,6 +260,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check { file, online } => return check(&file, online),
         Command::Explain(asked) => return explain(*asked),
         Command::Revoke(asked) => return revoke(*asked),
+        Command::Audit(Audit::Verify { files }) => print!("{}", audit::verify(&files)?),
+        Command::Health { file, live } => return health(&file, live),
         Command::Keygen { user: false } => println!("{}", credentials::Keyring::generate_line()?),
         Command::Keygen { user: true } => {
             let (access_key_id, secret) = credentials::generate_user_keys()?;
@@ -278,12 +309,12 @@ fn check(file: &ConfigFile, online: bool) -> anyhow::Result<ExitCode> {
         println!("hint: {hint}");
     }
     let ways = config.ways.open()?;
-    app::check(config, Arc::new(SystemClock))?;
+    let backend = app::check(config, Arc::new(SystemClock))?;
     println!("{}: no problems, {} hints", file.config.display(), hints.len());
     if !online {
         return Ok(ExitCode::SUCCESS);
     }
-    let findings = runtime()?.block_on(online::check(&ways, SystemClock.now()));
+    let findings = runtime()?.block_on(online::check(&backend, &ways, SystemClock.now()));
     for Finding { about, result } in &findings {
         match result {
             Ok(good) => println!("{about}: {good}"),
@@ -319,6 +350,14 @@ fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
     };
     print!("{text}");
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+fn health(file: &ConfigFile, live: bool) -> anyhow::Result<ExitCode> {
+    let address = config::admin_address(&file.config)?;
+    let address = address.context("the configuration has no [admin], so there is nobody to ask")?;
+    let health = runtime()?.block_on(health::ask(address, live))?;
+    print!("{}", health.says);
+    Ok(if health.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn revoke(asked: Revoke) -> anyhow::Result<ExitCode> {

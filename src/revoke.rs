@@ -1,20 +1,14 @@
 //! `daypass revoke`: asks the admin listener of a gateway.
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{fmt::Write as _, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
-use tokio::net::TcpStream;
 
 use crate::{
+    admin_client::AdminClient,
     credentials::revocation::{Entry, Wanted},
     secret::AdminToken,
 };
@@ -29,8 +23,6 @@ pub enum Task {
 
 /// Of one call with its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer: a hundred thousand entries.
-const MAX_ANSWER: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct List {
@@ -49,7 +41,7 @@ struct Error {
 
 /// Does it, and says in words what was done. `None`: there is nothing to lift by this id.
 pub async fn run(address: SocketAddr, token: &AdminToken, task: Task) -> anyhow::Result<Option<String>> {
-    let admin = Admin { address: to_connect(address), token };
+    let admin = AdminClient::new(address, Some(token), TIMEOUT);
     match task {
         Task::Revoke(wanted) => {
             let body = serde_json::json!({ "kind": wanted.kind, "value": wanted.value, "issued_before": wanted.issued_before });
@@ -87,16 +79,6 @@ fn line(entry: &Entry) -> String {
     }
 }
 
-/// A listener at every address is reached at this machine's own.
-fn to_connect(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
-
 fn is_off(body: &[u8]) -> bool {
     message(body).is_some_and(|message| message.contains("[admin] has no token"))
 }
@@ -111,41 +93,4 @@ fn read<T: DeserializeOwned>((status, body): &(StatusCode, Bytes)) -> anyhow::Re
         return Err(anyhow!("the gateway answered {}: {why}", status.as_u16()));
     }
     serde_json::from_slice(body).context("the gateway's answer cannot be read")
-}
-
-struct Admin<'a> {
-    address: SocketAddr,
-    token: &'a AdminToken,
-}
-
-impl Admin<'_> {
-    async fn call(&self, method: Method, path: &str, body: String) -> anyhow::Result<(StatusCode, Bytes)> {
-        let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path, body)).await;
-        answer.unwrap_or_else(|_| bail!("no answer within {} seconds", TIMEOUT.as_secs()))
-    }
-
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: String,
-    ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let address = self.address;
-        let no_one = || format!("the admin listener at {address} cannot be reached: does the gateway run?");
-        let stream = TcpStream::connect(address).await.with_context(no_one)?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, address.to_string())
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token.expose()))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))?;
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let collected = Limited::new(body, MAX_ANSWER).collect().await;
-        connection.abort();
-        let bytes = collected.map_err(|cause| anyhow!(cause))?.to_bytes();
-        Ok((parts.status, bytes))
-    }
 }

@@ -12,7 +12,6 @@ use crate::{
     identity::Ways,
     s3::PublicHosts,
     server, sts,
-    telemetry::metrics::BackendSeen,
 };
 
 /// Everything that one configuration makes but the pools to the backend, of which each worker has its own.
@@ -33,7 +32,7 @@ impl Generation {
         ways: Option<Arc<Ways>>,
     ) -> anyhow::Result<Self> {
         let server = Arc::new(server_settings(&config)?);
-        let backend = backend_settings(&config.backend, lasting.metrics().backend().clone());
+        let backend = backend_settings(&config.backend, &lasting)?;
         Backend::new(backend.clone()).context("backend.ca_file")?;
         let ways = match ways {
             Some(ways) => ways,
@@ -54,6 +53,9 @@ fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Sh
     let sessions = SessionStore::new(config.keyring, principals, config.limits.session_cache);
     let sessions = sessions.with_directory(ways.ldap.clone());
     let sessions = sessions.counted_by(lasting.metrics().sessions().clone());
+    lasting.memory().limit_to(config.limits.max_memory);
+    let limiters = lasting.limiters(config.limits.session_rates, &sessions.principals().directory);
+    let sessions = sessions.limited_by(limiters);
     let sessions = Arc::new(sessions.with_revocations(lasting.revocations().clone()));
     // Clients sign for the region that they are told, by us or by the backend's GetBucketLocation.
     let mut regions = vec![config.sts.region.clone(), config.backend.region.clone()];
@@ -73,10 +75,17 @@ fn shared(config: Config, lasting: Arc<Lasting>, ways: Arc<Ways>) -> gateway::Sh
     gateway::Shared::new(settings, sessions, sts, lasting)
 }
 
-fn backend_settings(config: &config::Backend, seen: Arc<BackendSeen>) -> backend::Settings {
-    backend::Settings {
-        tls: config.endpoint.tls,
-        authority: config.endpoint.authority.clone(),
+fn backend_settings(config: &config::Backend, lasting: &Lasting) -> anyhow::Result<backend::Settings> {
+    let known = lasting.backend();
+    let endpoint = |one: &config::Endpoint| {
+        known.endpoint(one.tls, &one.authority).with_context(|| format!("backend: {}", one.authority))
+    };
+    let endpoints = config.endpoints.iter().map(endpoint).collect::<anyhow::Result<_>>()?;
+    Ok(backend::Settings {
+        tls: config.endpoints.iter().all(|endpoint| endpoint.tls),
+        endpoints,
+        retries: known.retries().clone(),
+        clock: lasting.clock().clone(),
         region: config.region.clone(),
         profile: config.profile,
         access_key_id: config.access_key_id.clone(),
@@ -88,8 +97,8 @@ fn backend_settings(config: &config::Backend, seen: Arc<BackendSeen>) -> backend
             first_byte: config.first_byte_timeout,
             ..Timeouts::default()
         },
-        seen,
-    }
+        seen: lasting.metrics().backend().clone(),
+    })
 }
 
 fn server_settings(config: &Config) -> anyhow::Result<server::Settings> {

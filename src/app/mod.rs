@@ -3,7 +3,7 @@
 mod assemble;
 mod reload;
 
-use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread};
+use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -19,11 +19,14 @@ use tokio::{
 pub use self::reload::{Environment, Reloaded, Reloader, Source};
 use self::{assemble::Generation, reload::AtStart};
 use crate::{
+    audit::Trail,
+    backend::Backend,
     clock::Clock,
     config::{self, Config},
     credentials::Revocations,
     gateway::{Gateway, Lasting, ReplyBody, Status, admin, revocation_api::RevocationApi},
-    server::{self, Drained, Peer, Places},
+    server::{self, Drained, Memory, Peer, Places},
+    telemetry::traces::Traces,
 };
 
 /// A gateway that answers, within the runtime that started it.
@@ -35,8 +38,11 @@ pub struct Running {
     server: Arc<ArcSwap<server::Settings>>,
     serving: JoinHandle<Drained>,
     following: JoinHandle<()>,
+    watching: JoinHandle<()>,
+    memory: Arc<Memory>,
     admin: Option<AdminListener>,
     reloader: Option<Arc<Reloader>>,
+    audit: Arc<Trail>,
 }
 
 impl Running {
@@ -48,6 +54,11 @@ impl Running {
     /// Where the admin listener is, if there is one.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|admin| admin.address)
+    }
+
+    /// The memory that it counts.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// For a gateway that was started from a file.
@@ -64,16 +75,20 @@ impl Running {
         let _ = self.stop.send(true);
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
         self.following.abort();
+        self.watching.abort();
         drop(self.admin);
+        // It waits for a disk or a collector.
+        let _ = tokio::task::spawn_blocking(move || self.audit.close()).await;
         drained
     }
 }
 
-/// Builds everything that a configuration describes without opening a listener or contacting anything.
-pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+/// Builds everything that a configuration describes without opening a listener or contacting anything. Gives what would speak
+/// to the storage.
+pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Backend>> {
     let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
     let lasting = Lasting::new(clock, config.limits.max_requests, revocations);
-    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None).map(|_| ())
+    Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None)?.pool()
 }
 
 /// Starts a gateway within the runtime of the caller.
@@ -86,13 +101,28 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let admin = admin.map(|admin| parts.admin(&admin, not_ready)).transpose()?;
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
+    let memory = parts.lasting.memory().clone();
+    let watching = tokio::spawn(memory.clone().watch());
     revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
     let serving = tokio::spawn(server::serve(listener, server.clone(), places, handler, stopped));
+    let audit = parts.lasting.audit().clone();
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stopping, stop, server, serving, following, admin, reloader })
+    Ok(Running {
+        address,
+        stopping,
+        stop,
+        server,
+        serving,
+        following,
+        watching,
+        memory,
+        admin,
+        reloader,
+        audit,
+    })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -101,15 +131,18 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (address, listeners) = listen_for(workers, config.listen.address)?;
     let admin = config.admin.clone();
-    let endpoint = config.backend.endpoint.authority.clone();
+    let endpoints = config.backend.endpoints.iter().map(|endpoint| endpoint.authority.as_str());
+    let endpoints = endpoints.collect::<Vec<_>>().join(" ");
     let watch_interval = config.reload.watch_interval;
     let (parts, handlers) = Parts::new(config, clock, workers)?;
     let (stop, stopped) = watch::channel(false);
     let runtime = current_thread()?;
-    let revocations = parts.lasting.revocations().clone();
+    let lasting = parts.lasting.clone();
+    let revocations = lasting.revocations().clone();
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
+    runtime.spawn(parts.lasting.memory().clone().watch());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -124,32 +157,30 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
             thread::Builder::new().name("daypass-worker".to_owned()).spawn(run)
         })
         .collect::<Result<_, _>>()?;
-    let cut = runtime.block_on(async {
+    let audit = parts.lasting.audit().clone();
+    let ended = runtime.block_on(async {
         let (stopping, not_ready) = watch::channel(false);
         let admin = admin.map(|admin| parts.admin(&admin, not_ready)).transpose()?;
         let server = parts.server.clone();
         let reloader = Arc::new(parts.reloader(source));
-        tracing::info!(%address, backend = endpoint, workers, version = env!("CARGO_PKG_VERSION"), "serving");
+        tracing::info!(%address, backend = endpoints, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
-        until_told_to_stop(&reloader).await?;
+        until_told_to_stop(&reloader, &audit).await?;
         let _ = stopping.send(true);
-        let delay = server.load().limits.drain_delay;
-        tracing::info!(?delay, "stopping: not ready, new connections are taken for limits.drain_delay");
-        tokio::select! {
-            () = tokio::time::sleep(delay) => {}
-            // Whoever says it twice is in a hurry.
-            again = until_told_to_stop(&reloader) => again?,
-        }
-        tracing::info!("no new connections, requests under way finish");
+        wait_for_balancers(server.load().limits.drain_delay, &reloader, &audit).await?;
         let _ = stop.send(true);
         // The admin listener says so meanwhile.
         let cut = tokio::task::spawn_blocking(move || until_ended(threads)).await??;
         drop((admin, watching));
         anyhow::Ok(cut)
-    })?;
+    });
+    // Also when something went wrong: what was decided is recorded.
+    audit.close();
+    let cut = ended?;
     if cut > 0 {
         tracing::warn!(cut, "connections were cut at the end of limits.drain_timeout");
     }
+    lasting.traces().close();
     tracing::info!("stopped");
     Ok(())
 }
@@ -164,8 +195,19 @@ fn until_ended(workers: Vec<thread::JoinHandle<anyhow::Result<Drained>>>) -> any
     Ok(cut)
 }
 
+/// Goes on serving for `limits.drain_delay`, or until somebody says once more that it shall end.
+async fn wait_for_balancers(delay: Duration, reloader: &Arc<Reloader>, audit: &Trail) -> std::io::Result<()> {
+    tracing::info!(?delay, "stopping: not ready, new connections are taken for limits.drain_delay");
+    tokio::select! {
+        () = tokio::time::sleep(delay) => {}
+        again = until_told_to_stop(reloader, audit) => again?,
+    }
+    tracing::info!("no new connections, requests under way finish");
+    Ok(())
+}
+
 /// Until SIGTERM or SIGINT. SIGHUP reads the configuration again.
-async fn until_told_to_stop(reloader: &Arc<Reloader>) -> std::io::Result<()> {
+async fn until_told_to_stop(reloader: &Arc<Reloader>, audit: &Trail) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -174,6 +216,8 @@ async fn until_told_to_stop(reloader: &Arc<Reloader>) -> std::io::Result<()> {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = hang_up.recv() => {
+                // Whoever moved the file says so by the same signal.
+                audit.reopen();
                 let reloader = reloader.clone();
                 let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
             }
@@ -202,15 +246,20 @@ struct Parts {
 impl Parts {
     /// Gives a handler for each worker, too.
     fn new(
-        config: Config,
+        mut config: Config,
         clock: Arc<dyn Clock>,
         workers: usize,
     ) -> anyhow::Result<(Self, Vec<impl Handler + use<>>)> {
         let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
-        let lasting =
+        let mut lasting =
             Lasting::new(clock.clone(), config.limits.max_requests, revocations).context(NO_RANDOM)?;
-        let lasting = Arc::new(lasting);
-        let places = Places::new(config.limits.max_connections);
+        if let Some(settings) = config.audit.take() {
+            let trail = Trail::open(settings, clock.clone(), lasting.metrics().audit().clone());
+            lasting = lasting.recorded_by(trail.context("audit")?);
+        }
+        let traces = config.traces.as_ref().map(Traces::open).transpose().context("traces")?;
+        let lasting = Arc::new(lasting.with_traces(traces.unwrap_or_default()));
+        let places = Places::new(config.limits.max_connections).within(lasting.memory().clone());
         let (at_start, fingerprint) = (AtStart::of(&config), config.fingerprint.clone());
         let generation = Generation::new(config, lasting.clone(), None)?;
         let gateway = |_| {

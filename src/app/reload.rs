@@ -111,7 +111,7 @@ impl Reloaded {
 }
 
 /// Sections that a running gateway cannot change.
-const AT_START_ALONE: &[&str] = &["admin", "log", "revocation"];
+const AT_START_ALONE: &[&str] = &["admin", "audit", "log", "revocation", "traces"];
 
 impl Reloader {
     pub(super) fn new(

@@ -1,30 +1,30 @@
 //! The connection pool to the backend: HTTP/1.1, keep-alive, a limit on every phase.
 
 use std::{
+    error::Error as _,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::body::OutboundBody;
+use super::{body::OutboundBody, connector::Connector};
 use crate::telemetry::metrics::ExchangeFailure;
 
 /// Limits on the phases of an exchange with the backend.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
+    /// Name, TCP and TLS together.
     pub connect: Duration,
     /// From the last byte that moved until the head of the reply.
     pub first_byte: Duration,
@@ -45,6 +45,8 @@ impl Default for Timeouts {
 /// Why there is no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
+    #[error("the backend has failed at every address and is left alone for a moment")]
+    Ejected,
     #[error("no connection to the backend")]
     Connect(#[source] hyper_util::client::legacy::Error),
     #[error("the backend did not answer in time")]
@@ -62,8 +64,15 @@ impl ExchangeError {
             Self::Connect(_) => Some(ExchangeFailure::Connect),
             Self::FirstByte => Some(ExchangeFailure::Timeout),
             Self::Broken(_) => Some(ExchangeFailure::Broken),
-            Self::NotARequest(_) => None,
+            Self::Ejected | Self::NotARequest(_) => None,
         }
+    }
+
+    /// The connection broke off before the answer; what came was not an answer that cannot be read.
+    pub(super) fn broke_off(&self) -> bool {
+        let Self::Broken(cause) = self else { return false };
+        let cause = cause.source().and_then(|cause| cause.downcast_ref::<hyper::Error>());
+        !cause.is_some_and(|cause| cause.is_parse() || cause.is_user())
     }
 }
 
@@ -73,7 +82,7 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// The pool.
 #[derive(Clone)]
 pub(super) struct Pool {
-    client: Client<HttpsConnector<HttpConnector>, OutboundBody>,
+    client: Client<Connector, OutboundBody>,
     timeouts: Timeouts,
 }
 
@@ -84,17 +93,7 @@ impl fmt::Debug for Pool {
 }
 
 impl Pool {
-    pub(super) fn new(timeouts: Timeouts, tls: ClientConfig) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(timeouts.connect));
-        tcp.set_keepalive(Some(Duration::from_secs(60)));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+    pub(super) fn new(timeouts: Timeouts, connector: Connector) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(timeouts.pool_idle)
             .pool_timer(TokioTimer::new())
@@ -116,14 +115,18 @@ impl Pool {
     ) -> Result<Response<Incoming>, ExchangeError> {
         let reply = self.client.request(request);
         tokio::pin!(reply);
+        let mut asked = progress.last();
         loop {
-            let deadline = progress.last() + self.timeouts.first_byte;
+            let deadline = asked.max(progress.last()) + self.timeouts.first_byte;
             tokio::select! {
                 reply = &mut reply => return reply.map_err(|cause| {
                     if cause.is_connect() { ExchangeError::Connect(cause) } else { ExchangeError::Broken(cause) }
                 }),
                 () = tokio::time::sleep_until(deadline) => {
-                    if progress.last() + self.timeouts.first_byte <= Instant::now() {
+                    if progress.awaits_client() {
+                        // Which the upload bounds itself. A slow client is no failure of the backend.
+                        asked = Instant::now();
+                    } else if progress.last() + self.timeouts.first_byte <= Instant::now() {
                         return Err(ExchangeError::FirstByte);
                     }
                 }
@@ -136,17 +139,38 @@ impl Pool {
 #[derive(Debug, Clone)]
 pub struct Progress {
     start: Instant,
-    moved_after: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    moved_after: AtomicU64,
+    awaits_client: AtomicBool,
 }
 
 impl Progress {
     pub fn start() -> Self {
-        Self { start: Instant::now(), moved_after: Arc::new(AtomicU64::new(0)) }
+        Self { start: Instant::now(), shared: Arc::default() }
     }
 
     pub fn moved(&self) {
-        let after = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved_after.store(after, Ordering::Relaxed);
+        self.rests_until(Instant::now());
+    }
+
+    /// Nothing will move until then, by our own will.
+    pub(super) fn rests_until(&self, at: Instant) {
+        let after = u64::try_from((at - self.start).as_millis()).unwrap_or(u64::MAX);
+        self.shared.moved_after.store(after, Ordering::Relaxed);
+        self.shared.awaits_client.store(false, Ordering::Relaxed);
+    }
+
+    /// The backend would take more, and the client sends nothing.
+    pub(super) fn client_awaited(&self) {
+        self.shared.awaits_client.store(true, Ordering::Relaxed);
+    }
+
+    fn awaits_client(&self) -> bool {
+        self.shared.awaits_client.load(Ordering::Relaxed)
     }
 
     /// Since a byte last moved.
@@ -155,6 +179,6 @@ impl Progress {
     }
 
     fn last(&self) -> Instant {
-        self.start + Duration::from_millis(self.moved_after.load(Ordering::Relaxed))
+        self.start + Duration::from_millis(self.shared.moved_after.load(Ordering::Relaxed))
     }
 }

@@ -1,6 +1,13 @@
 //! From a permit to the backend's reply.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::digest;
@@ -11,28 +18,34 @@ use hyper::body::Incoming;
 use super::{
     body::{Encoded, OutboundBody},
     client::{ExchangeError, Pool, Progress, Timeouts},
+    connector::Connector,
+    endpoint::{self, Chosen, Endpoint, Failure, RetryBudget},
     plan::{BodyForm, Link},
     upload::Upload,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     outbound_tls::{self, TrustError},
     s3::{
         Permit,
         checksum::{Algorithm, Hasher},
+        operation::Verb,
         profile::Profile,
     },
     secret::{AccessKeyId, SecretAccessKey},
     sigv4::{ChunkedEncoder, OutboundHead, PayloadHash, SigningKey, encode_component, encode_path, sign},
-    telemetry::metrics::BackendSeen,
+    telemetry::{metrics::BackendSeen, traces::Trace},
 };
 
 /// Where the backend is and with which keys.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub tls: bool,
-    /// Host and port, as they go into `Host`.
-    pub authority: String,
+    /// At least one; all have the same root keys and the same data.
+    pub endpoints: Arc<[Arc<Endpoint>]>,
+    pub retries: Arc<RetryBudget>,
+    /// For the date of a request that is sent again.
+    pub clock: Arc<dyn Clock>,
     pub region: String,
     pub profile: &'static Profile,
     pub access_key_id: AccessKeyId,
@@ -51,6 +64,9 @@ pub struct Settings {
 pub struct Backend {
     settings: Settings,
     pool: Pool,
+    connector: Connector,
+    /// How many requests were sent: whose turn it is.
+    sent: AtomicUsize,
     /// The root signing key of the day last used.
     signing_key: ArcSwapOption<(i64, SigningKey)>,
 }
@@ -83,11 +99,24 @@ const X_AMZ_DECODED_CONTENT_LENGTH: HeaderName = HeaderName::from_static("x-amz-
 const X_AMZ_TRAILER: HeaderName = HeaderName::from_static("x-amz-trailer");
 const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("daypass/", env!("CARGO_PKG_VERSION")));
 
+impl Outgoing {
+    /// The same once more, where there is no body that could go out twice.
+    fn again(&self) -> Option<Self> {
+        match self {
+            Self::Nothing => Some(Self::Nothing),
+            Self::EmptyObject { trailer } => Some(Self::EmptyObject { trailer: trailer.clone() }),
+            Self::Document(_) | Self::Object { .. } => None,
+        }
+    }
+}
+
 impl Backend {
     pub fn new(settings: Settings) -> Result<Self, TrustError> {
         let tls = outbound_tls::client_config(settings.ca_pem.as_deref())?;
-        let pool = Pool::new(settings.timeouts.clone(), tls);
-        Ok(Self { settings, pool, signing_key: ArcSwapOption::empty() })
+        let connector = Connector::new(settings.timeouts.connect, tls, settings.endpoints.clone());
+        let pool = Pool::new(settings.timeouts.clone(), connector.clone());
+        let sent = AtomicUsize::new(0);
+        Ok(Self { settings, pool, connector, sent, signing_key: ArcSwapOption::empty() })
     }
 
     pub fn root_access_key_id(&self) -> &str {
@@ -98,37 +127,117 @@ impl Backend {
         &self.settings.timeouts
     }
 
-    /// Sends what was permitted and waits for the head of the reply.
+    pub fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.settings.endpoints
+    }
+
+    /// Opens a connection to each address and sends nothing: what is wrong with those where none can be.
+    pub async fn reach(&self) -> Vec<(String, Result<(), String>)> {
+        let mut found = Vec::new();
+        for endpoint in self.endpoints() {
+            let address = format!("{}://{}", endpoint.scheme(), endpoint.authority());
+            found.push((address.clone(), self.connector.clone().reach(&address).await));
+        }
+        found
+    }
+
+    /// Sends what was permitted and waits for the head of the reply. Sent a second time, elsewhere or anew, is only what has
+    /// no body, and only when nothing of it went out or reading it twice changes nothing.
     pub async fn send(
         &self,
         permit: &Permit,
         outgoing: Outgoing,
         progress: &Progress,
+        trace: Option<&Trace>,
+        now: Timestamp,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let turn = self.sent.fetch_add(1, Relaxed);
+        if turn > 0 && turn.is_multiple_of(RetryBudget::REQUESTS) {
+            self.settings.retries.earn();
+        }
+        let again = outgoing.again();
+        let chosen = endpoint::choose(&self.settings.endpoints, turn, again.is_none());
+        let chosen = chosen.ok_or(ExchangeError::Ejected)?;
+        let error = match self.send_once(&chosen, permit, outgoing, progress, trace, now).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
+        };
+        let Some(again) = again else { return Err(error) };
+        let Some(other) = self.after(chosen, turn, &error, permit.spec().method) else { return Err(error) };
+        if !self.settings.retries.spend() {
+            return Err(error);
+        }
+        self.settings.seen.sent_again();
+        let now = self.settings.clock.now();
+        Box::pin(self.send_once(&other, permit, again, &Progress::start(), trace, now)).await
+    }
+
+    /// Where a request without a body goes after it failed, if it may be sent again.
+    fn after<'b>(
+        &'b self,
+        failed: Chosen<'b>,
+        turn: usize,
+        error: &ExchangeError,
+        method: Verb,
+    ) -> Option<Chosen<'b>> {
+        let is_read = matches!(method, Verb::Get | Verb::Head);
+        let broke_off = is_read && error.broke_off();
+        if !broke_off && !matches!(error, ExchangeError::Connect(_)) {
+            return None;
+        }
+        let other = endpoint::choose_other(&self.settings.endpoints, turn, failed.endpoint);
+        // The same address only over another connection, and not where there is none.
+        other.or_else(|| (broke_off && failed.endpoint.is_up()).then_some(failed))
+    }
+
+    async fn send_once(
+        &self,
+        chosen: &Chosen<'_>,
+        permit: &Permit,
+        outgoing: Outgoing,
+        progress: &Progress,
+        trace: Option<&Trace>,
         now: Timestamp,
     ) -> Result<Response<Incoming>, ExchangeError> {
         let upload = match &outgoing {
             Outgoing::Object { upload, .. } => Some(upload.verdict()),
             Outgoing::Nothing | Outgoing::Document(_) | Outgoing::EmptyObject { .. } => None,
         };
-        let request = self.request(permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
+        let endpoint = chosen.endpoint;
+        let mut request =
+            self.request(endpoint, permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
+        if let Some(trace) = trace {
+            // Not signed: proxies on the way may write them anew.
+            trace.write(request.headers_mut());
+        }
         let reply = self.pool.exchange(request, progress).await;
-        let failure = match &reply {
+        let error = match &reply {
             Ok(reply) => {
+                endpoint.answered();
                 self.settings.seen.answered(reply.status(), progress.waited());
                 None
             }
             // An upload that failed a check was broken off by us.
-            Err(_) if upload.is_some_and(|upload| upload.failure().is_some()) => None,
-            Err(error) => error.failure(),
+            Err(_) if upload.as_ref().is_some_and(|upload| upload.failure().is_some()) => None,
+            Err(error) => Some(error),
         };
-        if let Some(failure) = failure {
-            self.settings.seen.failed(failure);
+        if let Some(error) = error {
+            if let Some(failure) = error.failure() {
+                self.settings.seen.failed(failure);
+            }
+            // The connector tells of connections itself. An upload that broke off may have been refused by an early answer.
+            let no_answer =
+                matches!(error, ExchangeError::FirstByte) || (upload.is_none() && error.broke_off());
+            if no_answer {
+                endpoint.failed(Failure::NoAnswer, Instant::now());
+            }
         }
         reply
     }
 
     fn request(
         &self,
+        endpoint: &Endpoint,
         permit: &Permit,
         outgoing: Outgoing,
         now: Timestamp,
@@ -138,7 +247,7 @@ impl Backend {
         if let Some(source) = permit.copy_source() {
             headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(&source.to_header())?);
         }
-        headers.insert(header::HOST, HeaderValue::from_str(&self.settings.authority)?);
+        headers.insert(header::HOST, endpoint.host().clone());
         headers.insert(header::USER_AGENT, USER_AGENT);
         headers.insert(X_AMZ_DATE, HeaderValue::from_str(&now.amz_date())?);
         let form = self.describe(&outgoing, &mut headers)?;
@@ -150,7 +259,7 @@ impl Backend {
             path: &path,
             query: permit.query(),
             headers: &headers,
-            host: &self.settings.authority,
+            host: endpoint.authority(),
         };
         let key = self.key_of(now);
         let signed = sign(head, self.root_access_key_id(), &key, &self.settings.region, now, &payload);
@@ -168,22 +277,10 @@ impl Backend {
         };
         let mut request = Request::builder()
             .method(permit.spec().method.as_str())
-            .uri(self.uri(&path, permit.query()))
+            .uri(uri(endpoint, &path, permit.query()))
             .body(body)?;
         *request.headers_mut() = headers;
         Ok(request)
-    }
-
-    fn uri(&self, path: &str, query: &[(Cow<'static, str>, String)]) -> String {
-        let scheme = if self.settings.tls { "https" } else { "http" };
-        let mut uri = format!("{scheme}://{}{path}", self.settings.authority);
-        for (index, (name, value)) in query.iter().enumerate() {
-            uri.push(if index == 0 { '?' } else { '&' });
-            uri.push_str(&encode_component(name));
-            uri.push('=');
-            uri.push_str(&encode_component(value));
-        }
-        uri
     }
 
     /// The form of the body, and the headers that say so.
@@ -254,6 +351,17 @@ impl Backend {
         self.signing_key.store(Some(Arc::new((day, key.clone()))));
         key
     }
+}
+
+fn uri(endpoint: &Endpoint, path: &str, query: &[(Cow<'static, str>, String)]) -> String {
+    let mut uri = format!("{}://{}{path}", endpoint.scheme(), endpoint.authority());
+    for (index, (name, value)) in query.iter().enumerate() {
+        uri.push(if index == 0 { '?' } else { '&' });
+        uri.push_str(&encode_component(name));
+        uri.push('=');
+        uri.push_str(&encode_component(value));
+    }
+    uri
 }
 
 fn content_length(headers: &HeaderMap) -> u64 {

@@ -3,6 +3,8 @@
 
 pub mod body;
 mod client;
+mod connector;
+mod endpoint;
 pub mod error_reply;
 mod forward;
 pub mod owner;
@@ -11,5 +13,6 @@ pub mod upload;
 
 pub use self::{
     client::{ExchangeError, Progress, Timeouts},
+    endpoint::{Endpoint, Known, RetryBudget},
     forward::{Backend, Outgoing, Settings},
 };

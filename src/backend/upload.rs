@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::client::Progress;
 use crate::{
+    rate::Pace,
     s3::checksum::{Algorithm, Expected, Hasher},
     sigv4::{ChunkError, ChunkedDecoder},
 };
@@ -61,6 +62,8 @@ pub struct Checks {
     pub trailer: Option<(Algorithm, HeaderName)>,
     /// How long the client may send nothing.
     pub stall: Duration,
+    /// How fast it may send; `None`: as it can.
+    pub pace: Option<Pace>,
 }
 
 /// The end of an upload, as the one who waits for the backend's reply sees it.
@@ -247,22 +250,45 @@ impl Upload {
         Ok(())
     }
 
+    /// Waits while the rate is used up: neither the client nor the backend stands still then.
+    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(pace) = &mut self.checks.pace else { return Poll::Ready(()) };
+        if let Some(at) = pace.resumes_at() {
+            self.progress.rests_until(at);
+        }
+        if ready!(pace.poll_turn(context)) {
+            self.progress.moved();
+            self.stall.as_mut().reset(Instant::now() + self.checks.stall);
+        }
+        Poll::Ready(())
+    }
+
     fn poll_source(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, UploadError>>> {
         loop {
+            if self.poll_turn(context).is_pending() {
+                return Poll::Pending;
+            }
             match Pin::new(&mut self.source).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.progress.moved();
                     self.stall.as_mut().reset(Instant::now() + self.checks.stall);
                     // HTTP trailers mean nothing to S3: its own trailers are inside the aws-chunked body.
                     if let Ok(data) = frame.into_data() {
+                        if let Some(pace) = &mut self.checks.pace {
+                            pace.moved(data.len());
+                        }
                         return Poll::Ready(Some(Ok(data)));
                     }
                 }
                 Poll::Ready(Some(Err(cause))) => {
                     return Poll::Ready(Some(Err(UploadError::ClientGone(cause))));
                 }
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => {
+                    self.progress.moved();
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => {
+                    self.progress.client_awaited();
                     ready!(self.stall.as_mut().poll(context));
                     return Poll::Ready(Some(Err(UploadError::ClientStalled)));
                 }

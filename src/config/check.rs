@@ -8,9 +8,9 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Backend, Config, Fingerprint, Limits, Listen, Log, Reload, Tls, people,
+    Backend, Config, Endpoint, Fingerprint, Limits, Listen, Log, Reload, Tls, audit, people,
     reader::{Document, Placed, Table},
-    revocation, values, ways,
+    revocation, traces, values, ways,
 };
 use crate::{
     arn::AccountId,
@@ -41,7 +41,9 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
     let revocation = revocation::revocation(root.table("revocation"));
+    let audit = audit::audit(root.table("audit"));
     let log = log(root.table("log"));
+    let traces = traces::traces(root.table("traces"));
     let reload = reload(root.table("reload"));
     root.finish();
     let (ways, identity_policies) = ways?;
@@ -56,8 +58,10 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
         principals,
         ways,
         revocation: revocation?,
+        audit: audit?,
         limits,
         log,
+        traces: traces?,
         reload,
         fingerprint: Fingerprint::default(),
     })
@@ -150,7 +154,7 @@ pub(super) fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
 }
 
 fn backend(table: Table<'_>) -> Option<Backend> {
-    let endpoint = table.required_parsed("endpoint", values::endpoint);
+    let endpoints = endpoints(&table);
     let region = table.string("region").map_or_else(|| "us-east-1".to_owned(), |region| region.value);
     let profile = table.parsed("profile", values::profile).or_else(|| values::profile("generic").ok());
     let access_key_id = table.secret("access_key_id");
@@ -167,7 +171,7 @@ fn backend(table: Table<'_>) -> Option<Backend> {
         return None;
     }
     Some(Backend {
-        endpoint: endpoint?,
+        endpoints: endpoints?,
         region,
         profile: profile?,
         access_key_id: AccessKeyId::new(access_key_id?.value),
@@ -178,6 +182,36 @@ fn backend(table: Table<'_>) -> Option<Backend> {
         connect_timeout,
         first_byte_timeout,
     })
+}
+
+/// One address, or several of the same storage.
+fn endpoints(table: &Table<'_>) -> Option<Vec<Endpoint>> {
+    let several = table.strings("endpoints");
+    if !table.has("endpoints") {
+        return table.required_parsed("endpoint", values::endpoint).map(|endpoint| vec![endpoint]);
+    }
+    if table.string("endpoint").is_some() {
+        table.problem(table.line(), "endpoints", "is given beside endpoint: give exactly one of the two");
+    }
+    let mut endpoints: Vec<Endpoint> = Vec::new();
+    for Placed { value, line } in &several {
+        match values::endpoint(value) {
+            Ok(endpoint) if endpoints.contains(&endpoint) => {
+                table.problem(*line, "endpoints", format!("`{value}` is there twice"));
+            }
+            Ok(endpoint) if endpoints.first().is_some_and(|first| first.tls != endpoint.tls) => {
+                let what =
+                    "are partly http:// and partly https://: what holds for the link must hold for all";
+                table.problem(*line, "endpoints", what);
+            }
+            Ok(endpoint) => endpoints.push(endpoint),
+            Err(what) => table.problem(*line, "endpoints", what),
+        }
+    }
+    if several.is_empty() {
+        table.problem(table.line(), "endpoints", "must name at least one address of the storage");
+    }
+    (!endpoints.is_empty()).then_some(endpoints)
 }
 
 fn keyring(table: &Table<'_>) -> Option<Keyring> {
@@ -238,6 +272,8 @@ fn limits(table: Table<'_>) -> Limits {
         max_uri: small("max_uri", 8 << 10),
         max_object_size: size("max_object_size", 5 << 30),
         session_cache: size("session_cache", 64 << 20),
+        max_memory: table.parsed("max_memory", values::size),
+        session_rates: values::rates(&table, "session_"),
     };
     for (name, value) in [
         ("max_connections", limits.max_connections),

@@ -1,5 +1,6 @@
 //! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
 
+mod audit;
 mod certificate_and_webhook;
 mod check;
 mod fingerprint;
@@ -10,6 +11,7 @@ mod revocation;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod trust;
 mod values;
 mod ways;
@@ -28,11 +30,13 @@ pub use self::{
     ways::{WayError, Ways},
 };
 use crate::{
+    audit as audit_log,
     credentials::{Keyring, Principals, revocation as revocations},
+    rate::Rates,
     s3::profile::Profile,
     secret::{AccessKeyId, AdminToken, SecretAccessKey},
     sts,
-    telemetry::log,
+    telemetry::{log, traces as spans},
 };
 
 /// A configuration that can be run.
@@ -46,8 +50,12 @@ pub struct Config {
     pub principals: Principals,
     pub ways: Ways,
     pub revocation: revocations::Settings,
+    /// `None`: decisions are not recorded.
+    pub audit: Option<audit_log::Settings>,
     pub limits: Limits,
     pub log: Log,
+    /// Where spans go.
+    pub traces: Option<spans::Settings>,
     pub reload: Reload,
     pub fingerprint: Fingerprint,
 }
@@ -85,7 +93,8 @@ pub struct Admin {
 
 #[derive(Debug)]
 pub struct Backend {
-    pub endpoint: Endpoint,
+    /// At least one, all with TLS or all without.
+    pub endpoints: Vec<Endpoint>,
     pub region: String,
     pub profile: &'static Profile,
     pub access_key_id: AccessKeyId,
@@ -113,6 +122,10 @@ pub struct Limits {
     pub max_uri: usize,
     pub max_object_size: u64,
     pub session_cache: u64,
+    /// `None`: as the control group says.
+    pub max_memory: Option<u64>,
+    /// Of each session.
+    pub session_rates: Rates,
 }
 
 #[derive(Debug)]
@@ -136,30 +149,49 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
     config.ok_or_else(|| Problems::of_defect(path))
 }
 
+/// Where the admin listener of a gateway with this file is; `None`: it has none. Nothing else of the file is looked at, so that
+/// a gateway is also found while somebody edits the rest.
+pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, Problems> {
+    let problems = Gathered::default();
+    let text = text_of(path, &problems).unwrap_or_default();
+    let sources = Sources { folder: Path::new(""), environment: &|_| None };
+    let document =
+        Document { text: &text, problems: &problems, sources: &sources, read: &FilesRead::default() };
+    let table = table_of(&text, &problems);
+    let address = table.as_ref().and_then(|table| {
+        let admin = reader::Table::root(&document, table).table("admin");
+        admin.is_there().then(|| admin.required_parsed("address", values::address))?
+    });
+    problems.into_problems(path)?;
+    Ok(address)
+}
+
 fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Gathered) -> Option<Config> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(cause) => {
-            problems.add(0, "", format!("cannot be read: {cause}"));
-            return None;
-        }
-    };
-    let (table, errors) = DeTable::parse_recoverable(&text);
+    let text = text_of(path, problems)?;
+    let table = table_of(&text, problems)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let sources = Sources { folder, environment };
+    let read = FilesRead::default();
+    let document = Document { text: &text, problems, sources: &sources, read: &read };
+    let config = check::config(&document, &table)?;
+    Some(Config { fingerprint: Fingerprint::of(path, &table, read), ..config })
+}
+
+fn text_of(path: &Path, problems: &Gathered) -> Option<String> {
+    std::fs::read_to_string(path)
+        .inspect_err(|cause| problems.add(0, "", format!("cannot be read: {cause}")))
+        .ok()
+}
+
+fn table_of<'t>(text: &'t str, problems: &Gathered) -> Option<DeTable<'t>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         let line =
             text.as_bytes().get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() + 1;
         problems.add(line, "", format!("is not TOML: {}", error.message()));
     }
-    if !errors.is_empty() {
-        return None;
-    }
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let sources = Sources { folder, environment };
-    let read = FilesRead::default();
-    let document = Document { text: &text, problems, sources: &sources, read: &read };
-    let config = check::config(&document, table.get_ref())?;
-    Some(Config { fingerprint: Fingerprint::of(path, table.get_ref(), read), ..config })
+    errors.is_empty().then(|| table.into_inner())
 }
 
 /// A configuration of this text after what every one needs, for tests of those who read configurations.

@@ -118,6 +118,7 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
     let own_policies = named(table, "policies", &policies.names(), "policy");
     let own_roles = named(table, "roles", roles, "role");
     let s3_access = table.boolean("s3_access", false);
+    let rates = values::rates(table, "");
     let Placed { value, line } = access_key_id?;
     if let Err(what) = values::access_key_id(&value) {
         table.problem(line, "access_key_id", what);
@@ -129,6 +130,7 @@ fn user(table: &Table<'_>, policies: &Policies, roles: &HashSet<&str>) -> Option
         policies: own_policies,
         roles: own_roles,
         s3_access,
+        rates,
     };
     Some((user, line))
 }
@@ -196,6 +198,7 @@ fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration, ways: &K
             table.problem(table.line(), "max_duration", "is longer than sts.max_duration");
         }
         let external_id = trust::external_id(&table);
+        let rates = values::rates(&table, "");
         if let Some(name) = name {
             if roles.iter().any(|other| other.name == name) {
                 table.problem(table.line(), "name", format!("there is another role `{name}`"));
@@ -207,7 +210,15 @@ fn roles(root: &Table<'_>, policies: &Policies, max_duration: Duration, ways: &K
             };
             let trust = table.tables("trust").into_iter().map(read).collect();
             let aliases = table.strings("aliases").into_iter().map(|alias| alias.value).collect();
-            roles.push(Role { name, policies: own, max_duration: duration, external_id, aliases, trust });
+            roles.push(Role {
+                name,
+                policies: own,
+                max_duration: duration,
+                external_id,
+                aliases,
+                trust,
+                rates,
+            });
         }
         table.finish();
     }

@@ -195,9 +195,33 @@ fn the_backend_is_a_host_and_a_port() {
     }
     one_problem("[backend]\n", "[backend]\nprofile = \"mino\"\n", "did you mean `minio`?");
     let text = valid().replace("http://127.0.0.1:9002", "https://s3.internal:443");
-    let endpoint = load_text(&text).unwrap().backend.endpoint;
+    let endpoint = load_text(&text).unwrap().backend.endpoints.remove(0);
     assert!(endpoint.tls);
     assert_eq!(endpoint.authority, "s3.internal");
+}
+
+#[test]
+fn a_backend_has_one_address_or_several_that_are_different_and_alike() {
+    let one = "endpoint = \"http://127.0.0.1:9002\"\n";
+    let text = valid().replace(one, "endpoints = [\"http://a:9000\", \"http://b:9000\"]\n");
+    let authorities = load_text(&text).unwrap().backend.endpoints;
+    assert_eq!(
+        authorities.iter().map(|one| one.authority.as_str()).collect::<Vec<_>>(),
+        ["a:9000", "b:9000"]
+    );
+    for (several, says) in [
+        (format!("{one}endpoints = [\"http://a:9000\"]\n"), "give exactly one of the two"),
+        ("endpoints = []\n".to_owned(), "must name at least one address"),
+        ("endpoints = [\"http://a:80\", \"http://a\"]\n".to_owned(), "`http://a` is there twice"),
+        ("endpoints = [\"http://a\", \"https://b\"]\n".to_owned(), "partly http:// and partly https://"),
+        (
+            "endpoints = [\"a:9000\"]\n".to_owned(),
+            "backend.endpoints: `a:9000` is not an address of a storage",
+        ),
+        ("endpoints = \"http://a\"\n".to_owned(), "must be a list of strings"),
+    ] {
+        one_problem(one, &several, says);
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! How single values are written.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
-use super::problems::did_you_mean;
-use crate::{identity::ldap::Transport, s3::profile::Profile, telemetry::log};
+use super::{problems::did_you_mean, reader::Table};
+use crate::{identity::ldap::Transport, rate::Rates, s3::profile::Profile, telemetry::log};
 
 /// Of whole seconds, as STS counts them.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
@@ -40,6 +40,26 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     bytes
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| format!("`{text}` is not a size: write it as \"64KiB\" or \"5GiB\""))
+}
+
+/// A piece of a body is held back for a second at the most when it is the only one.
+const LEAST_BYTES: u64 = 64 << 10;
+
+/// `requests_per_second` and `bytes_per_second`, both of which may be absent.
+pub(super) fn rates(table: &Table<'_>, prefix: &str) -> Rates {
+    let (requests, bytes) = (format!("{prefix}requests_per_second"), format!("{prefix}bytes_per_second"));
+    let count = table.count(&requests, 0) as u64;
+    if count == 0 && table.has(&requests) {
+        table.problem(table.line(), &requests, "must be 1 or more; leave it out for no limit");
+    }
+    let bytes_per_second = table.parsed(&bytes, |text| match size(text)? {
+        rate if rate < LEAST_BYTES => Err("must be 64KiB or more".to_owned()),
+        rate => Ok(rate),
+    });
+    Rates {
+        requests_per_second: NonZeroU64::new(count),
+        bytes_per_second: bytes_per_second.and_then(NonZeroU64::new),
+    }
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     iam::{Policy, PolicyRegistry, PolicySet, Principal},
     identity::Identity,
+    rate::SessionLimits,
     secret::{AccessKeyId, SecretAccessKey, SessionToken},
     sigv4::SigningKey,
 };
@@ -108,6 +109,8 @@ pub struct Session {
     principal: OnceLock<Arc<Principal>>,
     /// Of whoever is behind it, found when it is first used, and kept; `None`: nobody is, or nobody trusts them.
     policies: OnceLock<Option<Arc<PolicySet>>>,
+    /// What bounds its requests and bytes, found when it is first used, and kept; `None`: nothing does.
+    limits: OnceLock<Option<Arc<SessionLimits>>>,
     /// The signing key of the day, region and service last used.
     signing_key: ArcSwapOption<DerivedKey>,
 }
@@ -158,6 +161,7 @@ impl Session {
             session_set: OnceLock::new(),
             principal: OnceLock::new(),
             policies: OnceLock::new(),
+            limits: OnceLock::new(),
             signing_key: ArcSwapOption::empty(),
         }
     }
@@ -244,6 +248,14 @@ impl Session {
     /// The policies of whoever is behind it, found once.
     pub(super) fn policies(&self, find: impl FnOnce() -> Option<Arc<PolicySet>>) -> Option<Arc<PolicySet>> {
         self.policies.get_or_init(find).clone()
+    }
+
+    /// What bounds it, found once.
+    pub(super) fn limits(
+        &self,
+        find: impl FnOnce() -> Option<Arc<SessionLimits>>,
+    ) -> Option<&Arc<SessionLimits>> {
+        self.limits.get_or_init(find).as_ref()
     }
 
     /// Who this is, made once.

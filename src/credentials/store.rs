@@ -7,10 +7,12 @@ use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
 use zeroize::Zeroizing;
 
 use super::{
+    error::{AuthenticationError, TokenProblem},
     keyring::Keyring,
+    limiters::Limiters,
     mint::{MintError, TemporaryCredentials, key_pair},
     principals::Principals,
-    revocation::{ChangeError, Refusal, Revocations, Revoked},
+    revocation::{ChangeError, Revocations},
     seal::{self, OpenError},
     session::{Authority, Grant, Origin, Session, SessionTags},
 };
@@ -18,8 +20,9 @@ use crate::{
     clock::Timestamp,
     iam::{Denial, EffectivePolicies, PolicySet, Principal},
     identity::{Identity, Way, ldap::Ldap},
+    rate::SessionLimits,
     secret::AccessKeyId,
-    sigv4::{self, Claim, Rules, VerifiedSignature},
+    sigv4::{Claim, Rules, VerifiedSignature},
     telemetry::metrics::SessionCache,
 };
 
@@ -35,6 +38,7 @@ pub struct SessionStore {
     ldap: Option<Arc<Ldap>>,
     cache_seen: Arc<SessionCache>,
     revocations: Arc<Revocations>,
+    limiters: Option<Arc<Limiters>>,
 }
 
 /// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
@@ -62,52 +66,6 @@ impl Expiry<AccessKeyId, Kept> for ByLifetime {
     ) -> Option<Duration> {
         Some(kept.lifetime)
     }
-}
-
-/// Why a request is nobody's.
-#[derive(Debug, thiserror::Error)]
-pub enum AuthenticationError {
-    #[error(transparent)]
-    Signature(#[from] sigv4::Error),
-    #[error("The AWS Access Key Id you provided does not exist in our records.")]
-    UnknownAccessKey { access_key_id: String },
-    #[error("The provided token is malformed or otherwise invalid.")]
-    InvalidToken {
-        /// For the log alone.
-        cause: TokenProblem,
-    },
-    #[error("The provided token has expired.")]
-    Expired { ended: Timestamp },
-    #[error(
-        "A long-term key is good for STS alone: call AssumeRole or GetSessionToken and use the temporary keys."
-    )]
-    LongTermKey,
-    #[error("It cannot be told whether this session is revoked. Please try again.")]
-    RevocationsUnknown,
-}
-
-impl From<Refusal> for AuthenticationError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Revoked(cause) => Self::InvalidToken { cause: TokenProblem::Revoked(cause) },
-            Refusal::Unknown => Self::RevocationsUnknown,
-        }
-    }
-}
-
-/// What is wrong with a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenProblem {
-    #[error(transparent)]
-    DoesNotOpen(OpenError),
-    #[error("it belongs to another access key id")]
-    OfAnotherKey,
-    #[error("a long-term key has no session token")]
-    WithLongTermKey,
-    #[error("the user or role behind it is gone, or may no longer be assumed")]
-    PrincipalGone,
-    #[error(transparent)]
-    Revoked(Revoked),
 }
 
 /// Proof that this request was signed with the keys of this session, which is alive. The only constructor is
@@ -141,8 +99,18 @@ impl Authenticated {
         &self.policies
     }
 
+    /// What bounds the bodies of this session; `None`: nothing does.
+    pub fn limits(&self) -> Option<&Arc<SessionLimits>> {
+        self.session.limits(|| None)
+    }
+
     pub fn signature(&self) -> &VerifiedSignature {
         &self.signature
+    }
+
+    /// The session and who it is, for whoever keeps them longer than the request.
+    pub fn shared(&self) -> (Arc<Session>, Arc<Principal>) {
+        (self.session.clone(), self.principal.clone())
     }
 
     /// Who this is.
@@ -182,6 +150,7 @@ impl SessionStore {
             ldap: None,
             cache_seen: Arc::default(),
             revocations: Revocations::nowhere(),
+            limiters: None,
         }
     }
 
@@ -203,6 +172,13 @@ impl SessionStore {
     #[must_use]
     pub fn with_revocations(mut self, revocations: Arc<Revocations>) -> Self {
         self.revocations = revocations;
+        self
+    }
+
+    /// With the rates of sessions, roles and users.
+    #[must_use]
+    pub fn limited_by(mut self, limiters: Arc<Limiters>) -> Self {
+        self.limiters = Some(limiters);
         self
     }
 
@@ -276,6 +252,8 @@ impl SessionStore {
         self.revocations.check(&session, now)?;
         let gone = AuthenticationError::InvalidToken { cause: TokenProblem::PrincipalGone };
         let (identity, identity_now) = self.policies_now(&session, now).await.ok_or(gone)?;
+        // Here every signed request passes, of S3 and of STS, and nobody else's can use up what this session has.
+        self.limiters.iter().try_for_each(|limiters| limiters.count(&session))?;
         let policies =
             EffectivePolicies { identity, session: session.session_set(&self.principals.policies) };
         let principal = match &identity_now {
@@ -311,7 +289,7 @@ impl SessionStore {
     }
 
     /// The session of an access key id and a token; whether it is alive is asked later.
-    fn find(
+    pub(super) fn find(
         &self,
         access_key_id: &str,
         token: Option<&str>,

@@ -40,6 +40,7 @@ fn store(keys: &str) -> SessionStore {
         policies: Vec::new(),
         roles: vec!["reader".to_owned()],
         s3_access: false,
+        rates: crate::rate::Rates::default(),
     };
     let role = Role {
         name: "reader".to_owned(),
@@ -48,6 +49,7 @@ fn store(keys: &str) -> SessionStore {
         external_id: None,
         aliases: Vec::new(),
         trust: Vec::new(),
+        rates: crate::rate::Rates::default(),
     };
     let principals = Principals::new(
         AccountId::parse("000000000000").unwrap(),
@@ -59,6 +61,26 @@ fn store(keys: &str) -> SessionStore {
 
 fn open(token: &str, keys: &str) -> Result<Session, OpenError> {
     seal::open(token, &Keyring::parse(keys).unwrap())
+}
+
+#[test]
+fn a_cold_burst_opens_a_token_once_a_thread_at_the_most() {
+    const THREADS: usize = 8;
+    let (maker, replica) = (store(NEW), store(NEW));
+    let made = maker.mint(grant(), now()).unwrap();
+    let (id, token) = (made.access_key_id.as_str(), made.session_token.expose());
+    let start = std::sync::Barrier::new(THREADS);
+    let found: Vec<Arc<Session>> = std::thread::scope(|scope| {
+        let use_it = || {
+            start.wait();
+            (0..125).map(|_| replica.find(id, Some(token), now()).unwrap()).collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(use_it)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(found.len(), 1000);
+    let opened: std::collections::HashSet<_> = found.iter().map(Arc::as_ptr).collect();
+    assert!(opened.len() <= THREADS, "opened {} times", opened.len());
 }
 
 #[test]

@@ -5,6 +5,7 @@ use quick_xml::{Reader, events::Event};
 
 use super::{Gateway, record::Record, reply::ReplyBody, s3_errors, xml};
 use crate::{
+    audit::Recorded,
     backend::{Outgoing, Progress, owner::OwnerFilter},
     clock::Timestamp,
     s3::{Permit, S3Error, Subject, may_see_bucket},
@@ -17,12 +18,13 @@ impl Gateway {
     pub(super) async fn list_buckets(
         &self,
         permit: &Permit,
+        recorded: &Recorded,
         headers: &HeaderMap,
         subject: Subject<'_>,
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
-        let reply = self.backend.send(permit, Outgoing::Nothing, &Progress::start(), now).await;
+        let reply = self.ask(recorded, permit, Outgoing::Nothing, &Progress::start(), now, record).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;

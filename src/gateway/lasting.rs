@@ -1,17 +1,25 @@
 //! What outlives every configuration.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::rand::SystemRandom;
 use tokio::sync::Semaphore;
 
 use super::request_id::RequestIds;
 use crate::{
+    audit::Trail,
+    backend,
     clock::{Clock, Timestamp},
-    credentials::Revocations,
+    credentials::{Limiters, Revocations},
+    identity::Directory,
+    rate::Rates,
     s3::operation,
+    server::Memory,
     sts,
-    telemetry::metrics::{Lists, Metrics},
+    telemetry::{
+        metrics::{Lists, Metrics},
+        traces::Traces,
+    },
 };
 
 /// Shared by the workers and by each configuration after the other.
@@ -23,7 +31,13 @@ pub struct Lasting {
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     pub(super) sts_slots: Semaphore,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) traces: Arc<Traces>,
+    backend: backend::Known,
     revocations: Arc<Revocations>,
+    audit: Arc<Trail>,
+    /// Of the configuration that runs.
+    limiters: Mutex<Option<Arc<Limiters>>>,
+    memory: Arc<Memory>,
 }
 
 impl Lasting {
@@ -47,16 +61,69 @@ impl Lasting {
             slots: Arc::new(Semaphore::new(max_requests)),
             sts_slots,
             metrics,
+            traces: Arc::default(),
+            backend: backend::Known::default(),
             revocations,
+            audit: Arc::new(Trail::off()),
+            limiters: Mutex::default(),
+            memory: Arc::default(),
         })
+    }
+
+    /// Spans go where these send them; without this, nowhere.
+    #[must_use]
+    pub fn with_traces(self, traces: Traces) -> Self {
+        Self { traces: Arc::new(traces), ..self }
+    }
+
+    pub fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
+    /// With an audit log.
+    #[must_use]
+    pub fn recorded_by(mut self, audit: Trail) -> Self {
+        self.audit = Arc::new(audit);
+        self
+    }
+
+    pub fn audit(&self) -> &Arc<Trail> {
+        &self.audit
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
+    /// What is known of the storage.
+    pub fn backend(&self) -> &backend::Known {
+        &self.backend
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
     pub fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
+    }
+
+    /// The limiters of a new configuration; those of roles and users go on where their rates have not changed.
+    pub fn limiters(&self, session: Rates, directory: &Directory) -> Arc<Limiters> {
+        let mut running = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Arc::new(Limiters::new(
+            self.clock.clone(),
+            session,
+            directory,
+            running.as_deref(),
+            self.metrics.throttled().clone(),
+        ));
+        *running = Some(next.clone());
+        next
+    }
+
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     pub fn now(&self) -> Timestamp {

@@ -3,6 +3,7 @@
 //! `Gateway::s3` is the whole way of an S3 request; each step takes what only the step before it can make.
 
 pub mod admin;
+mod audited;
 mod bucket_list;
 mod lasting;
 mod objects;
@@ -15,11 +16,13 @@ pub mod revocation_api;
 mod route;
 mod s3_errors;
 mod status;
+mod turned_away;
 mod valve;
 
-use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::Deref, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request::Parts,
 };
@@ -35,8 +38,10 @@ use self::{
     record::{Decision, Record},
     request_body::{BodyLimits, RequestBody},
     route::Route,
+    turned_away::slow_down,
 };
 use crate::{
+    audit::Service,
     backend::{Backend, owner::ShownOwner},
     clock::Timestamp,
     credentials::{Authenticated, SessionStore},
@@ -45,11 +50,12 @@ use crate::{
         operation::Kind, profile::Profile, refuse_public,
     },
     server::{
-        Peer,
+        Level, Peer,
         hygiene::{self, CleanHead, HeadLimits},
     },
     sigv4::{Claim, RequestHead, Rules, SignedRequest},
     sts,
+    telemetry::metrics::ThrottleCause,
 };
 
 /// What the gateway goes by.
@@ -122,19 +128,21 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let mut record =
             Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
+        record.traced(&self.lasting.traces, &parts.headers);
+        record.audit = self.draft(&parts, &peer, record.request_id.number());
         let answered = match self.lasting.slots.clone().try_acquire_owned() {
             Ok(slot) => {
                 record.holds(slot);
-                self.route(&parts, body, &peer, &mut record).await
+                // A defect that one request meets is its own. What it leaves half done is dropped with it.
+                let routed = AssertUnwindSafe(self.route(&parts, body, &peer, &mut record)).catch_unwind();
+                routed.await.unwrap_or_else(|_| Err(S3Error::internal("a panic, whose place is in the log")))
             }
-            Err(_) => Err(slow_down()),
+            Err(_) => {
+                self.lasting.metrics.throttled().count(ThrottleCause::MaxRequests);
+                Err(slow_down())
+            }
         };
-        let mut response = answered.unwrap_or_else(|mut error| {
-            // The reasons of a denial, for those who may have them opened.
-            let message = error.denial.as_ref().and_then(|denial| self.sessions.seal_denial(denial));
-            error.elements.extend(message.map(|message| ("EncodedAuthorizationMessage", message)));
-            refusal(&error, &parts, &mut record)
-        });
+        let mut response = self.answer_recorded(answered, &parts, &mut record).await;
         if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
             response.headers_mut().insert("x-amz-request-id", id);
         }
@@ -160,10 +168,19 @@ impl Gateway {
             Err(problem) => return Ok(unclean(&problem, record)),
         };
         let place = self.settings.hosts.place(head.host)?;
-        match Route::of(&place, &parts.method, head.path, head.query, &parts.headers) {
+        let route = Route::of(&place, &parts.method, head.path, head.query, &parts.headers);
+        if route == Route::Sts {
+            record.is_for(Service::Sts);
+        }
+        if self.lasting.memory().level() != Level::Enough {
+            return Ok(self.turned_away(ThrottleCause::Memory, route, parts, record));
+        }
+        match route {
             // What is rare does not make the future of every request larger.
             Route::Sts => {
-                let _slot = self.lasting.sts_slots.try_acquire().map_err(|_| slow_down())?;
+                let Ok(_slot) = self.lasting.sts_slots.try_acquire() else {
+                    return Ok(self.turned_away(ThrottleCause::StsShare, Route::Sts, parts, record));
+                };
                 Ok(Box::pin(self.sts(parts, head, body, peer, record)).await)
             }
             Route::S3 if post_form::is_form(parts) => {
@@ -185,20 +202,25 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.lasting.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
+        record.claims(&signed, signed.mechanism());
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
             .await
             .map_err(s3_errors::of_authentication)?;
-        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
+        record.signed_by(&caller);
         let target = Target::read(place, head.path, self.settings.profile)?;
         record.target(&target);
         let headers = with_hoisted(&parts.headers, &signed)?;
         let call = Call::classify(&parts.method, target, signed.operation_parameters(), &headers)?;
         record.operation = call.spec().name;
+        record.asks_for(&call, &headers, self.settings.profile);
         let subject = self.subject(&caller, &signed, peer, now);
-        let limits =
-            BodyLimits { max_object_size: self.settings.max_object_size, stall: self.settings.stall_timeout };
+        let limits = BodyLimits {
+            max_object_size: self.settings.max_object_size,
+            stall: self.settings.stall_timeout,
+            rates: caller.limits(),
+        };
         let body = RequestBody { headers: &headers, signature: caller.signature(), incoming: body, limits };
         if call.spec().kind == Kind::MultiDelete {
             return Box::pin(self.multi_delete(call, body, subject, now, record)).await;
@@ -211,10 +233,12 @@ impl Gateway {
         if !self.settings.allow_public {
             refuse_public(permit.spec(), permit.headers(), prepared.document())?;
         }
+        let recorded = self.record_allowed(record).await?;
         if permit.shows_some_buckets() {
-            return Box::pin(self.list_buckets(&permit, &headers, subject, now, record)).await;
+            return Box::pin(self.list_buckets(&permit, &recorded, &headers, subject, now, record)).await;
         }
-        self.forward(&permit, prepared, now, record).await
+        let reply = self.forward(&permit, &recorded, prepared, now, record).await?;
+        Ok(reply.map(|body| body.paced(caller.limits())))
     }
 
     fn subject<'a>(
@@ -269,19 +293,16 @@ impl Gateway {
             address: peer.address,
             tls: peer.tls,
             certificates: peer.certificates.as_deref(),
+            wants_details: record.audit.is_some(),
         };
         let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id).await;
         self.lasting.metrics.sts_answered(reply.record.action, reply.record.code);
         record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
         record.caller(&reply.record.principal, &reply.record.access_key_id);
         record.code = reply.record.code;
-        record.cause = reply.record.cause;
+        record.cause.clone_from(&reply.record.cause);
         record.decision = if reply.status == StatusCode::OK { Decision::Allow } else { Decision::Deny };
-        let mut response = xml(reply.status, reply.body);
-        if let Some(seconds) = reply.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        self.record_sts(reply, &request_id, record).await
     }
 
     /// What clients see in place of the backend's account.
@@ -305,10 +326,6 @@ fn ends_connection(parts: &Parts, peer: &Peer, status: StatusCode) -> bool {
         chunked || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
     // It may not have been read. Who waits for `100 Continue` sends none after a refusal, and would go on with another request.
     has_body && !status.is_success()
-}
-
-fn slow_down() -> S3Error {
-    S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")
 }
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {
@@ -358,6 +375,7 @@ fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<Repl
 /// A head that is refused before anything else of it is read.
 fn unclean(problem: &hygiene::Problem, record: &mut Record) -> Response<ReplyBody> {
     record.code = problem.code();
+    record.cause = problem.to_string();
     let body = error_xml(problem.code(), &problem.to_string(), &[], "", &record.request_id.to_string());
     let mut response = xml(problem.status(), body);
     // Where its body begins and ends is not sure either.

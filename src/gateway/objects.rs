@@ -1,5 +1,7 @@
 //! From a permit to a reply that a client may have.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
@@ -14,8 +16,9 @@ use super::{
     s3_errors, xml,
 };
 use crate::{
+    audit::Recorded,
     backend::{
-        Outgoing, Progress,
+        ExchangeError, Outgoing, Progress,
         error_reply::{ErrorReply, MAX_ERROR_BODY, UnfitReply},
         owner::OwnerFilter,
     },
@@ -38,12 +41,13 @@ impl Gateway {
     pub(super) async fn forward(
         &self,
         permit: &Permit,
+        recorded: &Recorded,
         prepared: Prepared,
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
         record.received(prepared.length);
-        let sent = self.backend.send(permit, prepared.outgoing, &prepared.progress, now).await;
+        let sent = self.ask(recorded, permit, prepared.outgoing, &prepared.progress, now, record).await;
         // Whatever the backend says: a body that failed a check is the client's failure.
         if let Some(verdict) = prepared.verdict.as_ref().filter(|verdict| verdict.failure().is_some()) {
             return Err(s3_errors::of_upload(verdict));
@@ -55,6 +59,22 @@ impl Gateway {
         self.pass_on(permit, reply, record).await
     }
 
+    /// The one way to the storage, which asks for proof that the decision was recorded; its part of the request's trace.
+    pub(super) async fn ask(
+        &self,
+        _: &Recorded,
+        permit: &Permit,
+        outgoing: Outgoing,
+        progress: &Progress,
+        now: Timestamp,
+        record: &mut Record,
+    ) -> Result<Response<Incoming>, ExchangeError> {
+        let asked = Instant::now();
+        let reply = self.backend.send(permit, outgoing, progress, record.trace(), now).await;
+        record.asked_backend(asked);
+        reply
+    }
+
     pub(super) async fn pass_on(
         &self,
         permit: &Permit,
@@ -63,15 +83,19 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let spec = permit.spec();
         let (parts, body) = reply.into_parts();
+        let retry_after = parts.headers.get(header::RETRY_AFTER).filter(|_| parts.status.is_server_error());
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         if parts.status == StatusCode::NOT_FOUND && spec.method == Verb::Head && permit.hides_absence() {
             return Err(hidden_absence());
         }
         if parts.status == StatusCode::NOT_MODIFIED || (is_error && spec.method == Verb::Head) {
-            return self.without_body(parts.status, &parts.headers);
+            return self
+                .without_body(parts.status, &parts.headers)
+                .map(|reply| with_retry_after(reply, retry_after));
         }
         if !parts.status.is_success() {
-            return Box::pin(self.refused_by_backend(permit, parts.status, body, record)).await;
+            let refused = Box::pin(self.refused_by_backend(permit, parts.status, body, record)).await;
+            return refused.map(|reply| with_retry_after(reply, retry_after));
         }
         let filter =
             (carries_owners(spec) && !body.is_end_stream()).then(|| OwnerFilter::new(self.shown_owner()));
@@ -169,11 +193,12 @@ impl Gateway {
         let list = DeleteList::parse(&document, subject.profile)?;
         let decided = authorize_delete(call, headers, list, subject)?;
         record.decision = if decided.denied.is_empty() { Decision::Allow } else { Decision::Deny };
+        let recorded = self.record_deletes(&decided, record).await?;
         let Some(permit) = &decided.permit else {
             return Ok(xml(StatusCode::OK, decided.merge(None)?));
         };
         let outgoing = Outgoing::Document(Bytes::from(decided.to_xml()));
-        let reply = self.backend.send(permit, outgoing, &Progress::start(), now).await;
+        let reply = self.ask(&recorded, permit, outgoing, &Progress::start(), now, record).await;
         let reply = reply.map_err(|error| s3_errors::of_exchange(&error))?;
         if reply.status() != StatusCode::OK {
             return self.pass_on(permit, reply, record).await;
@@ -192,6 +217,14 @@ impl Gateway {
             Err(_) => Err(S3Error::internal("the backend's reply did not come to its end")),
         }
     }
+}
+
+/// When the storage says so of itself, to slow clients down.
+fn with_retry_after(mut reply: Response<ReplyBody>, after: Option<&HeaderValue>) -> Response<ReplyBody> {
+    if let Some(after) = after {
+        reply.headers_mut().insert(header::RETRY_AFTER, after.clone());
+    }
+    reply
 }
 
 /// Nobody who may not list a bucket learns which keys it does not have.

@@ -16,18 +16,21 @@ use super::{
     reply::ReplyBody,
     request_body::Prepared,
     s3_errors,
+    turned_away::slow_down,
     valve::{Opener, Valve},
     xml,
 };
 use crate::{
     backend::{Outgoing, Progress},
+    rate::Pace,
     s3::{
         Call, Described, ErrorCode, Place, S3Error, Target, authorize,
         checksum::{Algorithm, Expected, Hasher},
         refuse_public,
     },
-    server::{Peer, hygiene::CleanHead},
-    sigv4::{FormError, FormFields, PolicyProblem, SignedForm},
+    server::{Level, Peer, hygiene::CleanHead},
+    sigv4::{FormError, FormFields, Mechanism, PolicyProblem, SignedForm},
+    telemetry::metrics::ThrottleCause,
 };
 
 /// The largest file that a form may bring. A form does not say how long its file is, so it is read whole before the backend
@@ -70,12 +73,13 @@ impl Gateway {
         let now = self.lasting.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
+        record.claims(&signed, Mechanism::Form);
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
             .await
             .map_err(s3_errors::of_authentication)?;
-        record.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
+        record.signed_by(&caller);
         let bucket = Target::read(place, head.path, self.settings.profile)?;
         let (Some(bucket), None) = (bucket.bucket(), bucket.key()) else {
             return Err(S3Error::new(
@@ -90,6 +94,7 @@ impl Gateway {
         let headers = headers_of(&fields)?;
         let subject = self.subject(&caller, &signed, peer, now);
         let call = Call::upload_by_form(target)?;
+        record.asks_for(&call, &headers, self.settings.profile);
         let permit = authorize(call, &headers, &Described::default(), subject)
             .inspect_err(|_| record.decision = Decision::Deny)?;
         record.decision = Decision::Allow;
@@ -98,15 +103,50 @@ impl Gateway {
         }
 
         valve.open();
-        let file = read_file(file, stall, signed.policy().length_range()).await?;
+        let file = self.read_file(file, signed.policy().length_range()).await?;
         check_file(&headers, &file)?;
         no_second_file(&mut form, stall).await?;
+        if let Some(mut pace) = Pace::of(caller.limits()) {
+            pace.moved(file.len());
+            pace.turn().await;
+        }
         let length = file.len() as u64;
         let outgoing =
             if file.is_empty() { Outgoing::EmptyObject { trailer: None } } else { Outgoing::Document(file) };
         let prepared = Prepared { outgoing, progress: Progress::start(), verdict: None, length };
-        let stored = self.forward(&permit, prepared, now, record).await?;
+        let recorded = self.record_allowed(record).await?;
+        let stored = self.forward(&permit, &recorded, prepared, now, record).await?;
         if stored.status().is_success() { answer(&fields, bucket, &key, &stored) } else { Ok(stored) }
+    }
+
+    /// The file, whole. What it takes is the most that one request can take, so it is given up when memory is nearly full.
+    async fn read_file(&self, mut file: Field<'static>, range: Option<(u64, u64)>) -> Result<Bytes, S3Error> {
+        let stall = self.settings.stall_timeout;
+        let (least, most) = range.unwrap_or((0, MAX_FORM_FILE));
+        let most = most.min(MAX_FORM_FILE);
+        let mut bytes = BytesMut::new();
+        while let Some(piece) = within(stall, async { file.chunk().await.map_err(of_multipart) }).await? {
+            if self.lasting.memory().level() == Level::Full {
+                self.lasting.metrics.throttled().count(ThrottleCause::Memory);
+                return Err(slow_down());
+            }
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > most {
+                return Err(S3Error::new(
+                    ErrorCode::EntityTooLarge,
+                    "Your proposed upload exceeds the maximum allowed size",
+                )
+                .with("MaxSizeAllowed", most.to_string()));
+            }
+        }
+        if (bytes.len() as u64) < least {
+            return Err(S3Error::new(
+                ErrorCode::EntityTooSmall,
+                "Your proposed upload is smaller than the minimum allowed size",
+            )
+            .with("MinSizeAllowed", least.to_string()));
+        }
+        Ok(bytes.freeze())
     }
 }
 
@@ -146,34 +186,6 @@ async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field
         fields.push(&name, value).map_err(|problem| of_policy(&problem))?;
     }
     Err(malformed("The form has too many fields."))
-}
-
-async fn read_file(
-    mut file: Field<'static>,
-    stall: Duration,
-    range: Option<(u64, u64)>,
-) -> Result<Bytes, S3Error> {
-    let (least, most) = range.unwrap_or((0, MAX_FORM_FILE));
-    let most = most.min(MAX_FORM_FILE);
-    let mut bytes = BytesMut::new();
-    while let Some(piece) = within(stall, async { file.chunk().await.map_err(of_multipart) }).await? {
-        bytes.extend_from_slice(&piece);
-        if bytes.len() as u64 > most {
-            return Err(S3Error::new(
-                ErrorCode::EntityTooLarge,
-                "Your proposed upload exceeds the maximum allowed size",
-            )
-            .with("MaxSizeAllowed", most.to_string()));
-        }
-    }
-    if (bytes.len() as u64) < least {
-        return Err(S3Error::new(
-            ErrorCode::EntityTooSmall,
-            "Your proposed upload is smaller than the minimum allowed size",
-        )
-        .with("MinSizeAllowed", least.to_string()));
-    }
-    Ok(bytes.freeze())
 }
 
 /// Fields after the file mean nothing, but the form must come to its end, and bring one file.

@@ -2,13 +2,16 @@
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Instant};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::request_id::RequestId;
+use super::{audited::Draft, request_id::RequestId};
 use crate::{
     s3::Target,
-    telemetry::metrics::{Decided, Ended, Metrics},
+    telemetry::{
+        metrics::{Decided, Ended, Metrics},
+        traces::{self, Trace, Traces},
+    },
 };
 
 /// Gathers what the log line says; the line is written when this value goes.
@@ -34,6 +37,8 @@ pub(super) struct Record {
     backend_code: String,
     /// What the operator should know and the client not.
     pub(super) cause: String,
+    /// What goes into the audit log; `None`: it has gone there, or there is none.
+    pub(super) audit: Option<Box<Draft>>,
     started: Instant,
     received: u64,
     sent: u64,
@@ -41,6 +46,8 @@ pub(super) struct Record {
     /// The request's place among those in flight.
     slot: Option<OwnedSemaphorePermit>,
     metrics: Arc<Metrics>,
+    /// Its part of the client's trace, and who ends it.
+    trace: Option<Box<(Trace, Arc<Traces>)>>,
 }
 
 /// What a request ends with whose client went away before there was an answer, as nginx has it.
@@ -86,11 +93,28 @@ impl Record {
             code: "",
             backend_code: String::new(),
             cause: String::new(),
+            audit: None,
             started: Instant::now(),
             received: 0,
             sent: 0,
             end: End::Abandoned,
             slot: None,
+            trace: None,
+        }
+    }
+
+    /// Begins its part of a trace, if it has one.
+    pub(super) fn traced(&mut self, traces: &Arc<Traces>, headers: &HeaderMap) {
+        self.trace = traces.begin(headers).map(|trace| Box::new((trace, traces.clone())));
+    }
+
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref().map(|traced| &traced.0)
+    }
+
+    pub(super) fn asked_backend(&mut self, at: Instant) {
+        if let Some(traced) = &mut self.trace {
+            traced.0.asked_backend(at);
         }
     }
 
@@ -158,11 +182,32 @@ impl Record {
             is_cut_off: self.end == End::CutOff,
         });
     }
+
+    fn end_trace(&self) {
+        let Some((trace, traces)) = self.trace.as_deref() else { return };
+        traces.end(trace, || traces::Ended {
+            operation: self.operation,
+            method: &self.method,
+            bucket: &self.bucket,
+            request_id: self.request_id.to_string(),
+            principal: &self.principal,
+            status: self.status.as_u16(),
+            code: self.shown_code(),
+            started: self.started,
+            took: self.started.elapsed(),
+        });
+    }
+
+    /// The error code of the answer, whoever refused.
+    fn shown_code(&self) -> &str {
+        if self.code.is_empty() { &self.backend_code } else { self.code }
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         self.count();
+        self.end_trace();
         let decision = match self.decision {
             Decision::None => "-",
             Decision::Allow => "allow",
@@ -179,6 +224,7 @@ impl Drop for Record {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = %self.request_id,
+                    trace_id = self.trace().map(|trace| tracing::field::display(trace.id())),
                     client = %self.client,
                     method = %self.method,
                     operation = self.operation,
@@ -188,7 +234,7 @@ impl Drop for Record {
                     access_key_id = %self.access_key_id,
                     decision,
                     status = self.status.as_u16(),
-                    code = if self.code.is_empty() { self.backend_code.as_str() } else { self.code },
+                    code = self.shown_code(),
                     cause = ?self.cause,
                     received = self.received,
                     sent = self.sent,

@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -13,7 +14,10 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::record::Record;
-use crate::backend::owner::OwnerFilter;
+use crate::{
+    backend::owner::OwnerFilter,
+    rate::{Pace, SessionLimits},
+};
 
 /// A reply on its way to the client.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ pub(super) struct BackendReply {
     idle_after: Duration,
     /// Runs while the backend is waited for, which a small reply never needs.
     idle: Option<Pin<Box<Sleep>>>,
+    /// How fast the client may have it.
+    pace: Option<Pace>,
 }
 
 /// Why a reply was cut off. The client sees a closed connection, never a clean end.
@@ -51,13 +57,20 @@ pub enum ReplyError {
 
 impl BackendReply {
     pub(super) fn new(incoming: Incoming, filter: Option<OwnerFilter>, idle_after: Duration) -> Self {
-        Self { incoming, filter, ended: false, idle_after, idle: None }
+        Self { incoming, filter, ended: false, idle_after, idle: None, pace: None }
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReplyError>>> {
         loop {
             if self.ended {
                 return Poll::Ready(None);
+            }
+            if let Some(pace) = &mut self.pace
+                && ready!(pace.poll_turn(context))
+                && let Some(idle) = &mut self.idle
+            {
+                // It was we who waited, not the backend.
+                idle.as_mut().reset(Instant::now() + self.idle_after);
             }
             let frame = match Pin::new(&mut self.incoming).poll_frame(context) {
                 Poll::Ready(frame) => frame,
@@ -84,6 +97,9 @@ impl BackendReply {
                 }
             };
             if !piece.is_empty() {
+                if let Some(pace) = &mut self.pace {
+                    pace.moved(piece.len());
+                }
                 return Poll::Ready(Some(Ok(piece)));
             }
         }
@@ -97,6 +113,14 @@ impl ReplyBody {
 
     pub(super) fn backend(reply: BackendReply) -> Self {
         Self { content: Content::Backend(Box::new(reply)), record: None }
+    }
+
+    /// Not faster than a session may have it.
+    pub(super) fn paced(mut self, limits: Option<&Arc<SessionLimits>>) -> Self {
+        if let Content::Backend(reply) = &mut self.content {
+            reply.pace = Pace::of(limits);
+        }
+        self
     }
 
     /// The line that is written when this body ends, however it ends.

@@ -1,6 +1,6 @@
 //! What a request says of its body, read strictly, and the body wrapped in the checks that follow from it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, header};
 use http_body::Body as _;
@@ -12,6 +12,7 @@ use crate::{
         Outgoing, Progress,
         upload::{Checks, Upload, Verdict},
     },
+    rate::{Pace, SessionLimits},
     s3::{
         Described, ErrorCode, S3Error,
         checksum::{Algorithm, Expected},
@@ -33,10 +34,12 @@ const EMPTY_SHA256: [u8; 32] = [
 
 /// Bounds on bodies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BodyLimits {
+pub(super) struct BodyLimits<'r> {
     pub(super) max_object_size: u64,
     /// How long a client may send nothing.
     pub(super) stall: Duration,
+    /// Of the session; `None`: it has none.
+    pub(super) rates: Option<&'r Arc<SessionLimits>>,
 }
 
 /// A body that nothing has been read of.
@@ -45,7 +48,7 @@ pub(super) struct RequestBody<'r> {
     pub(super) headers: &'r HeaderMap,
     pub(super) signature: &'r VerifiedSignature,
     pub(super) incoming: Incoming,
-    pub(super) limits: BodyLimits,
+    pub(super) limits: BodyLimits<'r>,
 }
 
 /// What goes on, and how the end of it will be known.
@@ -221,7 +224,8 @@ impl RequestBody<'_> {
             let flexible = self.flexible_checksum()?;
             headers.extend(flexible);
         }
-        Ok(Checks { length, sha256, headers, trailer: None, stall: self.limits.stall })
+        let pace = Pace::of(self.limits.rates);
+        Ok(Checks { length, sha256, headers, trailer: None, stall: self.limits.stall, pace })
     }
 
     /// The one `x-amz-checksum-…` header.

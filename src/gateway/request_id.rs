@@ -17,6 +17,12 @@ impl fmt::Display for RequestId {
     }
 }
 
+impl RequestId {
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Makes ids that do not repeat within a run and most likely not between runs. They are names, not secrets.
 #[derive(Debug)]
 pub(super) struct RequestIds {

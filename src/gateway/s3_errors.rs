@@ -24,6 +24,9 @@ pub(super) fn of_authentication(error: AuthenticationError) -> S3Error {
         }
         AuthenticationError::Expired { .. } => S3Error::new(ErrorCode::ExpiredToken, message),
         AuthenticationError::RevocationsUnknown => S3Error::new(ErrorCode::ServiceUnavailable, message),
+        AuthenticationError::TooManyRequests { cause } => {
+            S3Error::new(ErrorCode::SlowDown, message).caused_by(cause)
+        }
         AuthenticationError::LongTermKey => S3Error::new(ErrorCode::AccessDenied, message),
     }
 }
@@ -96,7 +99,7 @@ pub(super) fn of_exchange(error: &ExchangeError) -> S3Error {
         ExchangeError::NotARequest(cause) => S3Error::internal(cause),
         ExchangeError::Connect(cause) => unavailable().caused_by(format!("{error}: {}", root_cause(cause))),
         ExchangeError::Broken(cause) => unavailable().caused_by(format!("{error}: {}", root_cause(cause))),
-        ExchangeError::FirstByte => unavailable().caused_by(error),
+        ExchangeError::FirstByte | ExchangeError::Ejected => unavailable().caused_by(error),
     }
 }
 

@@ -8,8 +8,9 @@ use tokio::sync::watch;
 
 use super::Gateway;
 use crate::{
-    server::Places,
-    telemetry::metrics::{Observed, Provider},
+    backend::Endpoint,
+    server::{Level, Places},
+    telemetry::metrics::{BackendEndpoint, Observed, Provider},
 };
 
 /// The gateway as a whole, whatever configuration it runs.
@@ -73,11 +74,21 @@ impl Status {
                 outage.last_ago.as_secs()
             ));
         }
+        let memory = gateway.lasting.memory();
+        let memory_is_short = memory.level() != Level::Enough;
+        if memory_is_short {
+            reasons.push("memory: it runs short, new requests get SlowDown".to_owned());
+        }
         let ways = gateway.sts.ways();
         let providers = providers(&gateway);
         let providers: Vec<Value> = providers
             .iter()
             .map(|one| json!({ "name": one.name, "up": one.is_up, "keys_age_seconds": one.keys_age_seconds }))
+            .collect();
+        let endpoints = endpoints(&gateway);
+        let endpoints: Vec<Value> = endpoints
+            .iter()
+            .map(|one| json!({ "endpoint": one.authority, "up": one.is_up, "ejections": one.ejections }))
             .collect();
         let details = json!({
             "ready": reasons.is_empty(),
@@ -88,7 +99,13 @@ impl Status {
                 "up": outage.is_none(),
                 "failures_in_a_row": metrics.backend().failures_in_a_row(),
                 "is_needed": self.ready_needs_backend,
+                "endpoints": endpoints,
             },
+            "memory": memory.figures().map(|(used, limit)| json!({
+                "used_bytes": used,
+                "limit_bytes": limit,
+                "is_short": memory_is_short,
+            })),
             "providers": providers,
             "directory": ways.ldap.as_ref().map(|ldap| json!({ "up": ldap.is_up() })),
         });
@@ -99,11 +116,23 @@ impl Status {
         let gateway = self.current.load();
         gateway.lasting.metrics().page(Observed {
             connections_open: self.places.taken(),
+            connections_refused: self.places.refused(),
+            memory: gateway.lasting.memory().figures(),
             sessions_cached: gateway.sessions.kept(),
+            endpoints: endpoints(&gateway),
             providers: providers(&gateway),
             directory_up: gateway.sts.ways().ldap.as_ref().and_then(|ldap| ldap.is_up()),
         })
     }
+}
+
+fn endpoints(gateway: &Gateway) -> Vec<BackendEndpoint> {
+    let endpoint = |one: &Arc<Endpoint>| BackendEndpoint {
+        authority: one.authority().to_owned(),
+        is_up: one.is_up(),
+        ejections: one.ejections(),
+    };
+    gateway.backend.endpoints().iter().map(endpoint).collect()
 }
 
 fn providers(gateway: &Gateway) -> Vec<Provider> {

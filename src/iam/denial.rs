@@ -95,6 +95,18 @@ impl Denial {
     }
 }
 
+impl Denial {
+    /// What was asked about, as IAM names it.
+    pub fn action(&self) -> &'static str {
+        self.context.action
+    }
+
+    /// Its ARN.
+    pub fn resource(&self) -> &str {
+        &self.context.resource
+    }
+}
+
 fn said(key: &ConditionKey, context: &dyn Context) -> Option<Condition> {
     let values = match context.values(key) {
         Values::Missing => return None,

@@ -66,7 +66,7 @@ pub enum ClientError {
 
 /// A client for one neighbour.
 #[derive(Clone)]
-pub(super) struct HttpClient {
+pub(crate) struct HttpClient {
     client: Client<HttpsConnector<HttpConnector<PublicOrNamed>>, Full<Bytes>>,
     settings: Arc<HttpSettings>,
 }
@@ -79,15 +79,15 @@ impl fmt::Debug for HttpClient {
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
     /// What the other end's clock says.
-    pub(super) date: Option<Timestamp>,
+    pub(crate) date: Option<Timestamp>,
 }
 
 impl HttpClient {
-    pub(super) fn new(settings: HttpSettings) -> Result<Self, ClientError> {
+    pub(crate) fn new(settings: HttpSettings) -> Result<Self, ClientError> {
         let tls = outbound_tls::client_config(settings.ca_pem.as_deref())?;
         let named = settings.named_hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         let mut tcp = HttpConnector::new_with_resolver(PublicOrNamed { named: Arc::new(named) });
@@ -105,7 +105,7 @@ impl HttpClient {
     }
 
     /// One call. A redirect is an answer like any other: nobody is followed.
-    pub(super) async fn call(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub(crate) async fn call(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         self.may_call(request.uri())?;
         let exchange = async {
             let reply = self
@@ -178,7 +178,7 @@ fn in_words(text: &str) -> Option<&'static str> {
 }
 
 /// A URL for logs and errors: without its query, which may hold a key or a token, and without what may stand before the host.
-pub(super) fn without_query(uri: &Uri) -> String {
+pub(crate) fn without_query(uri: &Uri) -> String {
     let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
     let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
     format!("{scheme}://{host}{port}{}", uri.path())

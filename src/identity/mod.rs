@@ -12,6 +12,7 @@ pub mod webhook;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::http::{HttpClient, without_query};
 pub use self::{
     claims::{AskedClaims, Claim, Claims, TooManyClaims},
     http::{ClientError, HttpSettings},

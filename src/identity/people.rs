@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{Identity, trust::TrustRule};
+use crate::rate::Rates;
 use crate::secret::{AccessKeyId, SecretAccessKey};
 
 /// A long-term key pair of the configuration, good for STS, and for S3 only when it says so.
@@ -17,6 +18,8 @@ pub struct User {
     pub roles: Vec<String>,
     /// The long-term key itself may be used on S3.
     pub s3_access: bool,
+    /// Of all its sessions on this gateway together.
+    pub rates: Rates,
 }
 
 /// A set of policies, and whom it trusts.
@@ -31,6 +34,8 @@ pub struct Role {
     pub aliases: Vec<String>,
     /// Any one of them lets somebody in, beside the users that name the role as theirs.
     pub trust: Vec<TrustRule>,
+    /// Of all its sessions on this gateway together.
+    pub rates: Rates,
 }
 
 /// Who was proven.

@@ -22,7 +22,7 @@ pub struct CopySource {
 
 impl CopySource {
     /// The source of a request; a request that is no copy must not have one.
-    pub(super) fn of(spec: &Spec, headers: &HeaderMap, profile: &Profile) -> Result<Option<Self>, S3Error> {
+    pub fn of(spec: &Spec, headers: &HeaderMap, profile: &Profile) -> Result<Option<Self>, S3Error> {
         match (headers.get(HEADER), spec.kind) {
             (None, Kind::Copy) => {
                 Err(invalid("Copy Source must mention the source bucket and key: sourcebucket/sourcekey."))

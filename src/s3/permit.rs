@@ -323,13 +323,13 @@ fn denial(
         Decision::ExplicitDeny(statement, by) => {
             (format!("with an explicit deny in {}", kind_of(by)), format!("denied by {statement}"))
         }
-        Decision::ImplicitDeny(by) => (
-            format!(
-                "because no {} allows the {name} action",
-                kind_of(by).trim_start_matches("an ").trim_start_matches("a ")
-            ),
-            format!("no {} allows {name} on {resource}", kind_of(by)),
-        ),
+        Decision::ImplicitDeny(by) => {
+            let kind = kind_of(by).trim_start_matches("an ").trim_start_matches("a ");
+            (
+                format!("because no {kind} allows the {name} action"),
+                format!("no {kind} allows {name} on {resource}"),
+            )
+        }
     };
     let message = format!(
         "User: {} is not authorized to perform: {name} on resource: \"{resource}\" {why}",

@@ -5,7 +5,10 @@ use std::{
     error::Error,
     io,
     net::{IpAddr, SocketAddr, TcpListener as StdListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Peer, Settings, connection};
+use super::{
+    Peer, Settings, connection,
+    memory::{Level, Memory},
+};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -52,11 +58,34 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 pub struct Places {
     slots: Arc<Semaphore>,
     addresses: Addresses,
+    refused: Arc<AtomicU64>,
+    memory: Option<Arc<Memory>>,
 }
 
 impl Places {
     pub fn new(max_connections: usize) -> Self {
-        Self { slots: Arc::new(Semaphore::new(max_connections)), addresses: Addresses::default() }
+        Self {
+            slots: Arc::new(Semaphore::new(max_connections)),
+            addresses: Addresses::default(),
+            refused: Arc::default(),
+            memory: None,
+        }
+    }
+
+    /// None are given while memory is nearly full.
+    #[must_use]
+    pub fn within(mut self, memory: Arc<Memory>) -> Self {
+        self.memory = Some(memory);
+        self
+    }
+
+    /// How many connections were refused because of their address.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    fn are_closed(&self) -> bool {
+        self.memory.as_ref().is_some_and(|memory| memory.level() == Level::Full)
     }
 
     /// How many connections are open.
@@ -80,7 +109,6 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let Places { slots, addresses } = places;
     let mut connections = JoinSet::new();
     let for_connections = stop.clone();
     loop {
@@ -88,10 +116,11 @@ where
             biased;
             _ = stop.wait_for(|stopped| *stopped) => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(&ended),
-            accepted = accept(&listener, &slots) => {
+            accepted = accept(&listener, &places) => {
                 let (socket, peer, slot) = accepted;
                 let settings = current.load_full();
-                let Some(place) = addresses.enter(peer.ip(), settings.limits.max_connections_per_address) else {
+                let Some(place) = places.addresses.enter(peer.ip(), settings.limits.max_connections_per_address) else {
+                    places.refused.fetch_add(1, Relaxed);
                     tracing::debug!(client = %peer.ip(), "too many connections from this address");
                     continue;
                 };
@@ -132,12 +161,12 @@ fn note_panic(ended: &Result<(), tokio::task::JoinError>) {
 }
 
 /// The next connection, once there is a slot for it.
-async fn accept(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
-        let Ok(slot) = slots.clone().acquire_owned().await else {
+        while places.are_closed() {
+            tokio::time::sleep(BREATH).await;
+        }
+        let Ok(slot) = places.slots.clone().acquire_owned().await else {
             // Nobody closes the semaphore.
             std::future::pending::<()>().await;
             continue;

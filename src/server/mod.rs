@@ -7,6 +7,7 @@ mod client_address;
 mod connection;
 mod guarded_io;
 pub mod hygiene;
+mod memory;
 mod proxy_protocol;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use rustls_pki_types::CertificateDer;
 
 pub use self::{
     accept::{Drained, Places, listen, serve},
+    memory::{Level, Memory},
     tls::{TlsError, tls_config},
 };
 

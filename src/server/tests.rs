@@ -1,10 +1,17 @@
 //! The listener on real sockets, with handlers of a few lines.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, request::Parts};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Either, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,7 +36,32 @@ struct Server {
 }
 
 /// Answers with the client's address; `/slow` after a while, `/panic` never, `/certificates` with those.
-async fn answer(request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, peer: Peer) -> Response<Either<Full<Bytes>, Breaks>> {
+    if request.uri().path() == "/breaks" {
+        return Response::new(Either::Right(Breaks(false)));
+    }
+    whole(request, peer).await.map(Either::Left)
+}
+
+/// A body that panics after its first piece.
+struct Breaks(bool);
+
+impl Body for Breaks {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        assert!(!self.0, "on purpose");
+        self.0 = true;
+        context.waker().wake_by_ref();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from("piece")))))
+    }
+}
+
+async fn whole(request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> {
     match request.uri().path() {
         "/slow" => tokio::time::sleep(Duration::from_millis(300)).await,
         "/forever" => std::future::pending().await,
@@ -507,4 +539,27 @@ fn a_head_with_two_readings_is_refused() {
         assert_eq!(problem.status().as_u16(), status, "{method} {uri} {headers:?}: {problem}");
         assert!(!problem.code().is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_panic_while_a_body_streams_cuts_its_connection_or_stream_and_no_other() {
+    let server = start(Settings::default());
+    let cut = exchange(server.address, "GET /breaks HTTP/1.1\r\nhost: h\r\n\r\n").await;
+    assert!(!cut.ends_with("0\r\n\r\n"), "a clean end: {cut}");
+    assert!(exchange(server.address, GET).await.contains("127.0.0.1"));
+
+    let socket = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
+    tokio::spawn(connection);
+    let ask = |path: &str| Request::get(format!("http://h{path}")).body(Empty::<Bytes>::new()).unwrap();
+    let slow = client.send_request(ask("/slow"));
+    let broken = client.send_request(ask("/breaks")).await;
+    let ended = match broken {
+        Ok(reply) => reply.into_body().collect().await.map(|_| ()),
+        Err(cause) => Err(cause),
+    };
+    assert!(ended.is_err(), "a clean end");
+    assert_eq!(slow.await.unwrap().status(), 200);
+    assert_eq!(client.send_request(ask("/")).await.unwrap().status(), 200);
 }

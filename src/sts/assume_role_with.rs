@@ -95,8 +95,12 @@ impl Service {
             Some(policy) => self.sessions.principals().asked.and(policy.claims()),
         };
         let identity = proof.identity(&asked, now)?;
+        if record.details.wanted {
+            record.details.identity = Some(Box::new(identity.clone()));
+        }
         let asking = Claimed { by, parameters, request, now };
         let answer = self.let_in_identity(asking, Shown { proof, subject }, identity, session_policy)?;
+        record.details.makes(&answer.credentials, Some((&answer.arn, &answer.id)));
         answer.arn.clone_into(&mut record.principal);
         answer.credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
         Ok(xml::assume_role_with(by, &answer, request_id))

@@ -39,13 +39,14 @@ pub enum ErrorCode {
     STSNotInitialized,
     ServiceUnavailable,
     SignatureDoesNotMatch,
+    SlowDown,
     Throttling,
     TooManyIntermediateCAs,
     ValidationError,
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::AccessDenied,
         Self::ExpiredToken,
         Self::ExpiredTokenException,
@@ -69,6 +70,7 @@ impl ErrorCode {
         Self::STSNotInitialized,
         Self::ServiceUnavailable,
         Self::SignatureDoesNotMatch,
+        Self::SlowDown,
         Self::Throttling,
         Self::TooManyIntermediateCAs,
         Self::ValidationError,
@@ -100,6 +102,8 @@ impl ErrorCode {
             Self::STSNotInitialized => "STSNotInitialized",
             Self::ServiceUnavailable => "ServiceUnavailable",
             Self::SignatureDoesNotMatch => "SignatureDoesNotMatch",
+            // Every SDK has it among the codes of throttling, and with 503 even those try again that look at the status alone.
+            Self::SlowDown => "SlowDown",
             Self::Throttling => "Throttling",
             Self::TooManyIntermediateCAs => "TooManyIntermediateCAs",
             Self::ValidationError => "ValidationError",
@@ -114,7 +118,7 @@ impl ErrorCode {
             | Self::MissingAuthenticationToken
             | Self::SignatureDoesNotMatch => StatusCode::FORBIDDEN,
             Self::InternalFailure => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ServiceUnavailable | Self::SlowDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::IncompleteSignature
             | Self::ExpiredTokenException
             | Self::IDPCommunicationError
@@ -157,6 +161,13 @@ impl StsError {
 
     pub fn receiver(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), fault: Fault::Receiver, cause: None, retry_after: None }
+    }
+
+    /// There is more to do than there is room for, of this caller or of all.
+    pub fn slow_down() -> Self {
+        let mut error = Self::receiver(ErrorCode::SlowDown, "Please reduce your request rate.");
+        error.retry_after = Some(1);
+        error
     }
 
     pub fn to_xml(&self, request_id: &str) -> String {
@@ -220,6 +231,7 @@ impl From<AuthenticationError> for StsError {
             AuthenticationError::RevocationsUnknown => {
                 Self::receiver(ErrorCode::ServiceUnavailable, error.to_string())
             }
+            AuthenticationError::TooManyRequests { cause } => Self::slow_down().caused_by(cause),
             AuthenticationError::LongTermKey => Self::sender(ErrorCode::AccessDenied, error.to_string()),
         }
     }

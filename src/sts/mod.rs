@@ -7,6 +7,7 @@ mod action;
 mod assume_role;
 mod assume_role_with;
 mod authorize;
+mod details;
 mod error;
 mod get_federation_token;
 mod get_session_token;
@@ -18,7 +19,7 @@ mod session_policy;
 mod session_tags;
 mod xml;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use aws_lc_rs::digest;
 use http::StatusCode;
@@ -34,6 +35,7 @@ use crate::{
 use self::{action::Action, parameters::Parameters};
 pub use self::{
     action::action_names,
+    details::{Details, Made},
     error::{ErrorCode, Fault, StsError},
 };
 
@@ -73,6 +75,8 @@ pub struct Request<'r> {
     pub tls: bool,
     /// The chain that the client showed in the TLS handshake, unchecked but for its key.
     pub certificates: Option<&'r [CertificateDer<'static>]>,
+    /// Whether [`Record::details`] are wanted.
+    pub wants_details: bool,
 }
 
 /// The answer, and what of it may be logged.
@@ -95,8 +99,11 @@ pub struct Record {
     pub access_key_id: String,
     /// The code of the error, if it was one.
     pub code: &'static str,
+    /// What the client is told of the error.
+    pub message: Cow<'static, str>,
     /// Why, for the operator alone.
     pub cause: String,
+    pub details: Details,
 }
 
 /// A proven caller's request.
@@ -130,6 +137,7 @@ impl Service {
             Err(error) => {
                 record.code = error.code.as_str();
                 record.cause = error.cause.clone().unwrap_or_default();
+                record.message.clone_from(&error.message);
                 let (status, retry_after) = (error.code.status(), error.retry_after);
                 Reply { status, body: xml::error(&error, request_id), retry_after, record }
             }
@@ -146,12 +154,14 @@ impl Service {
         let parameters = Parameters::read(&request)?;
         let action = Action::parse(&parameters)?;
         record.action = action.name();
+        record.details = Details::of(&parameters, request.wants_details);
         if let Some(proof) = action.proof() {
             return self.assume_role_with(proof, &parameters, &request, now, request_id, record).await;
         }
         let caller = self.caller(&request, now).await?;
         record.principal = caller.principal().arn.to_string();
         caller.session().access_key_id.as_str().clone_into(&mut record.access_key_id);
+        record.details.signed_by(&caller);
         let call = Call { caller: &caller, parameters: &parameters, now, request: &request };
         let made = |record: &mut Record, credentials: &TemporaryCredentials| {
             credentials.access_key_id.as_str().clone_into(&mut record.access_key_id);
@@ -164,16 +174,22 @@ impl Service {
             Action::AssumeRole => {
                 let answer = self.assume_role(call)?;
                 made(record, &answer.credentials);
+                let role = answer.assumed_role.as_ref();
+                record
+                    .details
+                    .makes(&answer.credentials, role.map(|role| (role.arn.as_str(), role.id.as_str())));
                 Ok(xml::assume_role(&answer, request_id))
             }
             Action::GetSessionToken => {
                 let credentials = self.get_session_token(call)?;
                 made(record, &credentials);
+                record.details.makes(&credentials, None);
                 Ok(xml::session_token(&credentials, request_id))
             }
             Action::GetFederationToken => {
                 let answer = self.get_federation_token(call)?;
                 made(record, &answer.credentials);
+                record.details.makes(&answer.credentials, Some((&answer.arn, &answer.id)));
                 Ok(xml::federation_token(&answer, request_id))
             }
             Action::GetAccessKeyInfo => {

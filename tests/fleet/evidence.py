@@ -18,7 +18,7 @@ TOLERANCE, ALLOWANCE = 0.10, 8 * MIB
 # Of which length a life tells something.
 LONG = 120.0
 # The User-Agent of a request; the AWS CLI takes no slash.
-MARKER = re.compile(r"soak[-/]([a-z0-9-]+?)[-/](\d+)(?![\d.])")
+MARKER = re.compile(r"soak[-/]([a-z0-9-]+)[-/](\d+)")
 
 
 def rss(pid):

@@ -276,7 +276,7 @@ def main():
     with rig.folder() as name:
         folder = pathlib.Path(name)
         has_audit = evidence.knows_audit()
-        with Fleet(folder, replicas=2, balanced=False, more='[audit]\nfile = "audit.jsonl"' if has_audit else "") as fleet:
+        with Fleet(folder, replicas=2, balanced=False, more='[audit]\nfile = "audit.jsonl"\nstrict = true' if has_audit else "") as fleet:
             soak = Soak(fleet, folder, arguments.seed)
             figures, memory = soak.go_through(arguments.seconds)
         figures |= audit(soak, [replica.folder / "audit.jsonl" for replica in fleet.replicas] if has_audit else [])

@@ -1,8 +1,14 @@
 //! Form uploads: what the policy does not allow is no upload.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use std::time::Duration;
 
-use crate::support::{Gateway, Keys, Reply, allow, call, hmac_sha256, raw};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::support::{Gateway, Keys, Reply, allow, call, hmac_sha256, parse_reply, raw};
 
 /// A form to be, with its policy.
 struct Form {
@@ -45,6 +51,15 @@ impl Form {
         keys: &Keys,
         bend: impl FnOnce(&mut Vec<(String, String)>),
     ) -> Reply {
+        raw(gateway.address(), &self.bytes(gateway, keys, bend)).await
+    }
+
+    fn bytes(
+        &self,
+        gateway: &Gateway,
+        keys: &Keys,
+        bend: impl FnOnce(&mut Vec<(String, String)>),
+    ) -> Vec<u8> {
         let credential = format!("{}/20261123/us-east-1/s3/aws4_request", keys.access_key_id);
         let mut conditions = format!(
             r#"{},{{"x-amz-algorithm":"AWS4-HMAC-SHA256"}},{{"x-amz-credential":"{credential}"}},{{"x-amz-date":"20261123T120000Z"}}"#,
@@ -82,7 +97,7 @@ impl Form {
             gateway.address(),
             body.len()
         );
-        raw(gateway.address(), &[head.into_bytes(), body].concat()).await
+        [head.into_bytes(), body].concat()
     }
 }
 
@@ -259,4 +274,28 @@ async fn a_body_that_is_no_form_is_malformed() {
         .body("--frontier--\r\n");
     gateway.send(&keys, signed).await.is_error(400, "InvalidArgument");
     gateway.backend().saw_nothing();
+}
+
+#[tokio::test]
+async fn a_file_that_is_being_read_is_given_up_when_memory_is_nearly_full() {
+    let gateway = Gateway::builder().toml("[admin]\naddress = \"127.0.0.1:0\"\n").start().await;
+    let keys = gateway.session().await;
+    let mut form = form();
+    form.file = vec![b'x'; 400_000];
+    let bytes = form.bytes(&gateway, &keys, |_| {});
+    let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
+    socket.write_all(&bytes[..200_000]).await.unwrap();
+    while !gateway.admin("GET", "/metrics", None, "").await.text().contains("daypass_requests_in_flight 1\n")
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    gateway.memory().pretend(98, 100);
+    socket.write_all(&bytes[200_000..210_000]).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), socket.read_to_end(&mut answer)).await;
+    read.expect("an answer").unwrap();
+    parse_reply(&answer).is_error(503, "SlowDown");
+    gateway.backend().saw_nothing();
+    gateway.memory().pretend(9, 100);
+    assert_eq!(form.send(&gateway, &keys).await.status, 204);
 }

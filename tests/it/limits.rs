@@ -194,7 +194,10 @@ async fn logins_that_nobody_signed_leave_room_for_signed_requests() {
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
-    gateway.unsigned_sts("AssumeRoleWithCustomToken", &[]).await.is_error(503, "SlowDown");
+    let refused = gateway.unsigned_sts("AssumeRoleWithCustomToken", &[]).await;
+    refused.is_error(503, "SlowDown");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(refused.text().contains("<ErrorResponse"), "{}", refused.text());
     drop(held);
     tokio::time::sleep(Duration::from_millis(100)).await;
     gateway.session().await;

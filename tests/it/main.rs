@@ -8,7 +8,9 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod audit;
 mod bodies;
+mod certificate_rotation;
 mod certificates;
 mod decisions;
 #[cfg(feature = "demo")]
@@ -24,16 +26,22 @@ mod limits;
 mod metrics;
 mod names;
 mod operators;
+mod overload;
+mod panics;
 mod policies;
 mod presigned_urls;
+mod rates;
 mod reload;
 mod revocation;
 mod roles;
 mod shared_revocation;
+mod storage_endpoints;
+mod storage_failures;
 mod structure;
 mod sts;
 mod support;
 mod token_shapes;
+mod traces;
 mod vectors;
 mod web_identity;
 mod web_identity_outages;

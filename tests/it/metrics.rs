@@ -1,13 +1,16 @@
 //! What the admin listener shows: exact counts, bounded labels, no secrets; whether the gateway is ready.
 #![expect(clippy::float_cmp, reason = "Prometheus has no other numbers, and counts are whole")]
 
-use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use daypass::telemetry::metrics::{FAMILIES, Kind};
+use daypass::{
+    clock::ManualClock,
+    telemetry::metrics::{FAMILIES, Kind},
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::support::{
-    Answer, Builder, Gateway, Keys, NOW, Provider, Reply, SigningKey, allow, call, keys_of, raw,
+    Answer, Backend, Builder, Gateway, Keys, NOW, Provider, Reply, SigningKey, allow, call, keys_of, raw,
 };
 
 const ADMIN: &str = "[admin]\naddress = \"127.0.0.1:0\"\n";
@@ -202,7 +205,13 @@ async fn no_secret_and_nothing_that_a_client_sent_is_on_the_pages() {
     let key = SigningKey::new("a", "ES256");
     let provider = Provider::start(&[&key]).await;
     let role = "[[role]]\nname = \"r\"\npolicies = [\"all\"]\n[[role.trust]]\noidc = \"idp\"\n";
-    let gateway = with_admin().toml(&format!("{}{role}", provider.toml("idp"))).start().await;
+    // The storage's own address is the configuration's, and is shown.
+    let backend = Backend::start().await;
+    let gateway = with_admin()
+        .toml(&format!("{}{role}", provider.toml("idp")))
+        .backend_endpoint(&format!("http://localhost:{}", backend.address().port()))
+        .start_with(backend, Arc::new(ManualClock::at(NOW)))
+        .await;
     let token = key.token(&provider.claims(NOW));
     let form = [("WebIdentityToken", token.as_str()), ("RoleArn", "arn:aws:iam::000000000000:role/r")];
     let session = keys_of(&gateway.unsigned_sts("AssumeRoleWithWebIdentity", &form).await);

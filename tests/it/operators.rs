@@ -1,19 +1,30 @@
 //! What operators are told: `check --online` and `explain --token`.
 
+use std::sync::Arc;
+
 use daypass::{
+    app,
+    clock::ManualClock,
     config::{self, Config},
     explain::{Who, explain_identity},
     online,
 };
 use serde_json::{Value, json};
 
-use crate::support::{NOW, Provider, Scripted, SigningKey, allow};
+use crate::support::{
+    NOW, Provider, Scripted, SigningKey, allow,
+    storage::{Storage, nobody},
+};
 
 fn configuration(ways: &str) -> Config {
+    configuration_of("endpoint = \"http://127.0.0.1:1\"", ways)
+}
+
+fn configuration_of(backend: &str, ways: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("daypass.toml");
     let toml = format!(
-        "[backend]\nendpoint = \"http://127.0.0.1:1\"\naccess_key_id = \"ROOTROOTROOTROOT0001\"\nsecret_access_key = \"root-secret-root-secret\"\n\
+        "[backend]\n{backend}\naccess_key_id = \"ROOTROOTROOTROOT0001\"\nsecret_access_key = \"root-secret-root-secret\"\n\
          [sts]\nsealing_keys = \"{}\"\n[[policy]]\nname = \"read\"\ndocument = '''{}'''\n{ways}",
         crate::support::SEALING_KEY,
         allow("s3:GetObject", "*")
@@ -45,6 +56,8 @@ name = "alice"
 access_key_id = "ALICEACCESSKEY000001"
 secret_access_key = "alice-secret-alice-secret"
 "#;
+
+const USER: &str = "[[user]]\nname = \"alice\"\naccess_key_id = \"ALICEACCESSKEY000001\"\nsecret_access_key = \"alice-secret-alice-secret\"\npolicies = [\"read\"]\n";
 
 async fn explain(config: &Config, token: String) -> (bool, String) {
     let ways = config.ways.open().unwrap();
@@ -108,12 +121,13 @@ async fn a_check_says_what_is_wrong_with_a_provider() {
     let key = SigningKey::new("a", "ES256");
     let provider = Provider::start(&[&key]).await;
     let config = configuration(&format!("{}userinfo = true\n{ROLE}", provider.toml("idp")));
+    let backend = app::check(configuration(USER), Arc::new(ManualClock::at(NOW))).unwrap();
     let check = async || {
         let ways = config.ways.open().unwrap();
-        let findings = online::check(&ways, NOW).await;
-        assert_eq!(findings.len(), 1);
-        assert_eq!(findings[0].about, "oidc.idp");
-        findings[0].result.clone()
+        let findings = online::check(&backend, &ways, NOW).await;
+        assert_eq!(findings.len(), 2);
+        assert_eq!(findings[1].about, "oidc.idp");
+        findings[1].result.clone()
     };
     assert_eq!(check().await, Ok("it answers; usable keys: 1".to_owned()));
     let issuer = provider.issuer();
@@ -144,4 +158,21 @@ async fn a_check_says_what_is_wrong_with_a_provider() {
     assert!(check().await.unwrap_err().contains("holds no key that can be used"));
     provider.answer("/.well-known/openid-configuration", Scripted::status(404));
     assert!(check().await.unwrap_err().contains("it answered with status 404"));
+}
+
+#[tokio::test]
+async fn a_check_says_which_address_of_the_storage_cannot_be_reached() {
+    let storage = Storage::start(async |_| ()).await;
+    let away = nobody().await;
+    let endpoints = format!("endpoints = [\"http://{}\", \"http://{away}\"]", storage.address());
+    let config = configuration_of(&endpoints, USER);
+    let ways = config.ways.open().unwrap();
+    let backend = app::check(config, Arc::new(ManualClock::at(NOW))).unwrap();
+    let findings = online::check(&backend, &ways, NOW).await;
+    assert_eq!(findings[0].about, format!("backend http://{}", storage.address()));
+    assert_eq!(findings[0].result, Ok("a connection can be made".to_owned()));
+    assert_eq!(findings[1].about, format!("backend http://{away}"));
+    assert!(findings[1].result.as_ref().unwrap_err().contains("refused"), "{findings:?}");
+    assert_eq!(findings.len(), 2);
+    assert!(storage.heads().is_empty(), "nothing was asked");
 }

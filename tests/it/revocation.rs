@@ -272,7 +272,7 @@ async fn a_line_that_broke_off_is_left_out_and_a_broken_one_refuses_the_start() 
     let load = || config::load(&gateway.folder().join("daypass.toml"), &|_| None).unwrap();
     let clock = std::sync::Arc::new(daypass::clock::ManualClock::at(NOW));
     let started = daypass::app::start(load(), None, clock.clone()).await.map(drop);
-    for refused in [started, daypass::app::check(load(), clock)] {
+    for refused in [started, daypass::app::check(load(), clock).map(drop)] {
         let refused = format!("{:#}", refused.unwrap_err());
         assert!(refused.contains("revocations.jsonl:2: is no revocation"), "{refused}");
     }

@@ -10,14 +10,15 @@ use std::{
 ///
 /// A line holds modules that do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["arn", "clock", "outbound_tls", "secret", "telemetry"],
-    &["iam", "sigv4"],
+    &["arn", "clock", "outbound_tls", "rate", "secret"],
+    &["telemetry"],
+    &["admin_client", "iam", "sigv4"],
     &["identity"],
     &["credentials", "s3"],
-    &["sts", "backend", "server"],
+    &["audit", "sts", "backend", "server"],
     &["gateway"],
     &["config"],
-    &["app", "explain", "lint", "online", "revoke"],
+    &["app", "explain", "health", "lint", "online", "revoke"],
     &["demo"],
     &["main"],
 ];

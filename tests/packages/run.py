@@ -171,6 +171,8 @@ def the_compose_file_mounts_what_is_there():
             assert set(service.get("secrets", [])) <= compose["secrets"].keys() and set(service["networks"]) <= compose["networks"].keys()
             assert name == "daypass" or re.search(r":[\w.-]*\d", service["image"]), f"{name} is not pinned"
             assert not re.search(r"(?i)(password|secret)\S*: +[^/\s]", yaml.dump(service.get("environment", {}))), f"a secret of {name}"
+        health = compose["services"]["daypass"]["healthcheck"]["test"]
+        assert health[:3] == ["CMD", "/usr/bin/daypass", "health"] and health[-1] in "".join(compose["services"]["daypass"]["volumes"])
         assert "ports" not in compose["services"]["minio"] and compose["networks"]["storage"]["internal"]
         text = (here / "daypass.toml").read_text()
         mounted = set(re.findall(r"/run/secrets/([\w.-]+)", text))
@@ -196,6 +198,14 @@ def the_image_is_small_and_nobody_s():
         last = {} if word == "FROM" else {**last, word: arguments}
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", last["USER"]) and last["ENTRYPOINT"].startswith("[") and last["CMD"].startswith("[")
     assert "RUN" not in last, "there is no shell"
+    options, command = last["HEALTHCHECK"].split("CMD ")
+    asks = json.loads(command)
+    assert asks[0] == json.loads(last["ENTRYPOINT"])[0] and "--timeout=" in options, "without a shell, and it ends"
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as nobody:
+        nobody.write('[admin]\naddress = "127.0.0.1:1"\n')
+        nobody.flush()
+        said = subprocess.run([DAYPASS, *asks[1:-1], nobody.name], capture_output=True, text=True)
+    assert said.returncode == 1 and "cannot be reached" in said.stderr, said
     assert not [arguments for word, arguments in lines if word in ("ENV", "ARG", "ADD")]
 
 

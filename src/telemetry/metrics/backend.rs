@@ -20,6 +20,7 @@ const LATELY: Duration = Duration::from_secs(30);
 pub struct BackendSeen {
     first_byte: Sharded<Histogram>,
     failures: [AtomicU64; ExchangeFailure::ALL.len()],
+    retries: AtomicU64,
     in_a_row: AtomicU64,
     began: Instant,
     /// When the last of them was, in milliseconds since `began`.
@@ -69,6 +70,7 @@ impl Default for BackendSeen {
         Self {
             first_byte: Sharded::new(|| Histogram::new(BACKEND_BOUNDS)),
             failures: Default::default(),
+            retries: AtomicU64::default(),
             in_a_row: AtomicU64::default(),
             began: Instant::now(),
             last: AtomicU64::default(),
@@ -96,6 +98,15 @@ impl BackendSeen {
         let at = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(at, Relaxed);
         self.in_a_row.fetch_add(1, Relaxed);
+    }
+
+    /// A request goes out a second time.
+    pub fn sent_again(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn retries(&self) -> u64 {
+        self.retries.load(Relaxed)
     }
 
     /// Whether it seems to be down.

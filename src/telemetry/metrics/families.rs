@@ -105,6 +105,19 @@ pub(super) const RESPONSE_BYTES: Family =
     Family::counter("daypass_response", "Bytes of reply bodies that were sent.").bytes();
 pub(super) const IN_FLIGHT: Family =
     Family::gauge("daypass_requests_in_flight", "Requests that have begun and not ended.");
+pub(super) const THROTTLED: Family =
+    Family::counter("daypass_throttled", "Requests that were answered with SlowDown, by why.").by(&["cause"]);
+pub(super) const CONNECTIONS_REFUSED: Family = Family::counter(
+    "daypass_connections_refused",
+    "Connections that were closed because their address has too many.",
+);
+pub(super) const MEMORY_USED: Family =
+    Family::gauge("daypass_memory_used", "Memory that counts against the limit; absent without one.").bytes();
+pub(super) const MEMORY_LIMIT: Family = Family::gauge(
+    "daypass_memory_limit",
+    "limits.max_memory, or that of the control group; absent without one.",
+)
+.bytes();
 pub(super) const CONNECTIONS: Family =
     Family::gauge("daypass_connections_open", "Open connections of clients.");
 pub(super) const STS_REQUESTS: Family =
@@ -121,6 +134,22 @@ pub(super) const SIGNATURE_FAILURES: Family =
         .by(&["cause"]);
 pub(super) const BACKEND_ERRORS: Family =
     Family::counter("daypass_backend_errors", "Exchanges with the backend that went wrong.").by(&["kind"]);
+pub(super) const BACKEND_RETRIES: Family = Family::counter(
+    "daypass_backend_retries",
+    "Requests without a body that went to the backend a second time.",
+);
+pub(super) const BACKEND_ENDPOINT_UP: Family = Family::gauge(
+    "daypass_backend_endpoint_up",
+    "1: requests go to this address of the backend; 0: it is ejected.",
+)
+.by(&["endpoint"]);
+pub(super) const BACKEND_EJECTIONS: Family = Family::counter(
+    "daypass_backend_ejections",
+    "How often an address of the backend that was up was ejected.",
+)
+.by(&["endpoint"]);
+pub(super) const PANICS: Family =
+    Family::counter("daypass_panics", "Defects of the gateway that ended a request or a connection.");
 pub(super) const GENERATION: Family =
     Family::gauge("daypass_configuration_generation", "The number of the configuration that runs, from 1.");
 pub(super) const RELOADS: Family =
@@ -146,6 +175,14 @@ pub(super) const DIRECTORY_UP: Family = Family::gauge(
 );
 pub(super) const LOGIN_THROTTLED: Family =
     Family::counter("daypass_login_throttled", "Logins refused after too many wrong passwords.");
+pub(super) const AUDIT_EVENTS: Family =
+    Family::counter("daypass_audit_events", "Decisions that are in the audit log.").by(&["decision"]);
+pub(super) const AUDIT_LOST: Family =
+    Family::counter("daypass_audit_lost", "Decisions that could not be recorded in the audit log.");
+pub(super) const AUDIT_FAILURES: Family =
+    Family::counter("daypass_audit_failures", "Tries to write the audit log that went wrong.");
+pub(super) const AUDIT_QUEUE: Family =
+    Family::gauge("daypass_audit_queue_length", "Decisions that wait to be written to the audit log.");
 pub(super) const BUILD: Family =
     Family::gauge("daypass_build_info", "Always 1; the version is its label.").by(&["version"]);
 pub(super) const CPU: Family =
@@ -166,12 +203,20 @@ pub const FAMILIES: &[Family] = &[
     REQUEST_BYTES,
     RESPONSE_BYTES,
     IN_FLIGHT,
+    THROTTLED,
     CONNECTIONS,
+    CONNECTIONS_REFUSED,
+    MEMORY_USED,
+    MEMORY_LIMIT,
     STS_REQUESTS,
     SESSIONS,
     SESSION_CACHE,
     SIGNATURE_FAILURES,
     BACKEND_ERRORS,
+    BACKEND_RETRIES,
+    BACKEND_ENDPOINT_UP,
+    BACKEND_EJECTIONS,
+    PANICS,
     GENERATION,
     RELOADS,
     LAST_RELOAD,
@@ -179,6 +224,10 @@ pub const FAMILIES: &[Family] = &[
     PROVIDER_KEYS_AGE,
     DIRECTORY_UP,
     LOGIN_THROTTLED,
+    AUDIT_EVENTS,
+    AUDIT_LOST,
+    AUDIT_FAILURES,
+    AUDIT_QUEUE,
     BUILD,
     CPU,
     RESIDENT,

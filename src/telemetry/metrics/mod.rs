@@ -3,12 +3,14 @@
 //! Every label is one of a list that is known at the start: operations, actions, codes, the configuration's providers. What a
 //! client sends becomes no label, so that no client can make the page longer.
 
+mod audit;
 mod backend;
 mod causes;
 mod families;
 mod page;
 mod process;
 mod sharded;
+mod throttled;
 
 use std::{
     collections::HashMap,
@@ -22,10 +24,12 @@ use std::{
 use http::StatusCode;
 
 pub use self::{
+    audit::AuditSeen,
     backend::{BackendSeen, ExchangeFailure, Outage},
     causes::SignatureFailure,
     families::{FAMILIES, Family, Kind},
-    page::{Observed, Provider},
+    page::{BackendEndpoint, Observed, Provider},
+    throttled::{ThrottleCause, Throttled},
 };
 use self::{
     families::REQUEST_BOUNDS,
@@ -50,7 +54,9 @@ pub struct Metrics {
     sts: Box<[AtomicU64]>,
     signature_failures: [AtomicU64; SignatureFailure::ALL.len()],
     backend: Arc<BackendSeen>,
+    audit: Arc<AuditSeen>,
     sessions: Arc<SessionCache>,
+    throttled: Arc<Throttled>,
     reloads: [AtomicU64; RELOADS.len()],
     generation: AtomicU64,
     last_success: AtomicI64,
@@ -142,7 +148,9 @@ impl Metrics {
             sts: zeros(actions.all.len() * outcomes.all.len()),
             signature_failures: Default::default(),
             backend: Arc::default(),
+            audit: Arc::default(),
             sessions: Arc::default(),
+            throttled: Arc::default(),
             reloads: Default::default(),
             generation: AtomicU64::new(1),
             last_success: AtomicI64::new(started),
@@ -156,8 +164,16 @@ impl Metrics {
         &self.backend
     }
 
+    pub fn audit(&self) -> &Arc<AuditSeen> {
+        &self.audit
+    }
+
     pub fn sessions(&self) -> &Arc<SessionCache> {
         &self.sessions
+    }
+
+    pub fn throttled(&self) -> &Arc<Throttled> {
+        &self.throttled
     }
 
     /// The number of the configuration that runs; the first is 1.

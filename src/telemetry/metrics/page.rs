@@ -15,11 +15,12 @@ use prometheus_client::{
 };
 
 use super::{
-    CLASSES, DECISIONS, ExchangeFailure, Metrics, RELOADS, SignatureFailure,
+    CLASSES, DECISIONS, ExchangeFailure, Metrics, RELOADS, SignatureFailure, ThrottleCause,
     families::{self as all, Family, Kind},
     process::Process,
     sharded::{Histogram, Taken},
 };
+use crate::telemetry::panics;
 
 /// The code of STS's refusal of a login that has to wait.
 const THROTTLING: &str = "Throttling";
@@ -28,10 +29,24 @@ const THROTTLING: &str = "Throttling";
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     pub connections_open: usize,
+    /// Since the start, because of their address.
+    pub connections_refused: u64,
+    /// What counts against the limit, and the limit, in bytes.
+    pub memory: Option<(u64, u64)>,
     pub sessions_cached: u64,
+    /// Of the configuration that runs.
+    pub endpoints: Vec<BackendEndpoint>,
     pub providers: Vec<Provider>,
     /// `None`: there is none, or it was not asked yet.
     pub directory_up: Option<bool>,
+}
+
+/// An address of the backend.
+#[derive(Debug, Clone)]
+pub struct BackendEndpoint {
+    pub authority: String,
+    pub is_up: bool,
+    pub ejections: u64,
 }
 
 /// An OpenID provider of the configuration.
@@ -69,6 +84,7 @@ impl Collector for Scrape {
         self.backend(&mut page)?;
         self.configuration(&mut page)?;
         self.identities(&mut page)?;
+        self.audit(&mut page)?;
         process(&mut page)
     }
 }
@@ -96,7 +112,13 @@ impl Scrape {
         // In this order, so that none can have ended that had not begun.
         let ended = requests.sum(|piece| &piece.ended);
         page.gauge(&all::IN_FLIGHT, &requests.sum(|piece| &piece.begun).saturating_sub(ended))?;
-        page.gauge(&all::CONNECTIONS, &self.observed.connections_open)
+        let causes = ThrottleCause::ALL.into_iter();
+        page.counters(&all::THROTTLED, causes.map(|cause| ([cause.as_str()], metrics.throttled.of(cause))))?;
+        page.gauge(&all::CONNECTIONS, &self.observed.connections_open)?;
+        page.counter(&all::CONNECTIONS_REFUSED, &self.observed.connections_refused)?;
+        let (used, limit) = self.observed.memory.unzip();
+        page.gauges(&all::MEMORY_USED, used.map(|bytes| ([], bytes)).into_iter())?;
+        page.gauges(&all::MEMORY_LIMIT, limit.map(|bytes| ([], bytes)).into_iter())
     }
 
     fn sessions(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -122,7 +144,14 @@ impl Scrape {
         let seen = &self.metrics.backend;
         page.histogram(&all::BACKEND_FIRST_BYTE, &seen.first_byte())?;
         let failures = ExchangeFailure::ALL.into_iter();
-        page.counters(&all::BACKEND_ERRORS, failures.map(|kind| ([kind.as_str()], seen.failures(kind))))
+        page.counters(&all::BACKEND_ERRORS, failures.map(|kind| ([kind.as_str()], seen.failures(kind))))?;
+        page.counter(&all::BACKEND_RETRIES, &seen.retries())?;
+        let endpoints = &self.observed.endpoints;
+        let up = endpoints.iter().map(|one| ([one.authority.as_str()], u64::from(one.is_up)));
+        page.gauges(&all::BACKEND_ENDPOINT_UP, up)?;
+        let ejections = endpoints.iter().map(|one| ([one.authority.as_str()], one.ejections));
+        page.counters(&all::BACKEND_EJECTIONS, ejections)?;
+        page.counter(&all::PANICS, &panics::count())
     }
 
     fn configuration(&self, page: &mut Page<'_>) -> fmt::Result {
@@ -132,6 +161,15 @@ impl Scrape {
         page.counters(&all::RELOADS, outcomes.map(|(outcome, count)| ([*outcome], count.load(Relaxed))))?;
         page.gauge(&all::LAST_RELOAD, &metrics.last_success.load(Relaxed))?;
         page.gauges(&all::BUILD, [([env!("CARGO_PKG_VERSION")], 1_u64)].into_iter())
+    }
+
+    fn audit(&self, page: &mut Page<'_>) -> fmt::Result {
+        let seen = &self.metrics.audit;
+        let decided = seen.by_decision().into_iter();
+        page.counters(&all::AUDIT_EVENTS, decided.map(|(decision, count)| ([decision], count)))?;
+        page.counter(&all::AUDIT_LOST, &seen.all_lost())?;
+        page.counter(&all::AUDIT_FAILURES, &seen.failures())?;
+        page.gauge(&all::AUDIT_QUEUE, &seen.queued())
     }
 
     fn identities(&self, page: &mut Page<'_>) -> fmt::Result {

@@ -4,12 +4,13 @@ mod backend;
 mod client;
 pub mod directory;
 mod provider;
+pub mod storage;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use daypass::{
     app::{self, Reloaded, Reloader, Running, Source},
-    clock::{ManualClock, Timestamp},
+    clock::{Clock, ManualClock, Timestamp},
     config,
 };
 
@@ -98,7 +99,15 @@ impl Builder {
 
     /// Another backend than the recording one.
     pub fn backend_endpoint(mut self, endpoint: &str) -> Self {
-        self.backend_endpoint = Some(endpoint.to_owned());
+        self.backend_endpoint = Some(format!("endpoint = \"{endpoint}\""));
+        self
+    }
+
+    /// Several addresses of a backend.
+    pub fn backend_addresses(mut self, addresses: &[SocketAddr]) -> Self {
+        let endpoints: Vec<String> =
+            addresses.iter().map(|address| format!("\"http://{address}\"")).collect();
+        self.backend_endpoint = Some(format!("endpoints = [{}]", endpoints.join(", ")));
         self
     }
 
@@ -124,7 +133,7 @@ impl Builder {
             .collect();
         format!(
             "[listen]\naddress = \"127.0.0.1:0\"\n{}\n\
-             [backend]\nendpoint = \"{endpoint}\"\nregion = \"us-east-1\"\n\
+             [backend]\n{endpoint}\nregion = \"us-east-1\"\n\
              profile = \"{}\"\naccess_key_id = \"{ROOT_ACCESS_KEY_ID}\"\nsecret_access_key = \"{ROOT_SECRET}\"\n{}\n\
              [sts]\nsealing_keys = \"\"\"\n{}\n\"\"\"\n{}\n\
              [[policy]]\nname = \"all\"\ndocument = '''{ALL}'''\n\
@@ -150,8 +159,21 @@ impl Builder {
     }
 
     pub async fn start_with(self, backend: Backend, clock: Arc<ManualClock>) -> Gateway {
-        let endpoint =
-            self.backend_endpoint.clone().unwrap_or_else(|| format!("http://{}", backend.address()));
+        let shown = clock.clone();
+        self.start_with_clock(backend, clock, shown).await
+    }
+
+    /// `shown`: the clock that the gateway sees.
+    pub async fn start_with_clock(
+        self,
+        backend: Backend,
+        clock: Arc<ManualClock>,
+        shown: Arc<dyn Clock>,
+    ) -> Gateway {
+        let endpoint = self
+            .backend_endpoint
+            .clone()
+            .unwrap_or_else(|| format!("endpoint = \"http://{}\"", backend.address()));
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("daypass.toml");
         std::fs::write(&file, self.text(&endpoint)).unwrap();
@@ -163,7 +185,7 @@ impl Builder {
             Err(problems) => panic!("{problems}"),
         };
         let source = Source { path: file, environment: Box::new(|_| None) };
-        let running = app::start(config, Some(source), clock.clone()).await.unwrap();
+        let running = app::start(config, Some(source), shown).await.unwrap();
         Gateway { running, backend, clock, folder }
     }
 }
@@ -236,6 +258,11 @@ impl Gateway {
         self.running.reloader().unwrap()
     }
 
+    /// What the gateway knows of its memory.
+    pub fn memory(&self) -> &daypass::server::Memory {
+        self.running.memory()
+    }
+
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
@@ -245,7 +272,6 @@ impl Gateway {
     }
 
     pub fn now(&self) -> Timestamp {
-        use daypass::clock::Clock as _;
         self.clock.now()
     }
 

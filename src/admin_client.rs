@@ -1,0 +1,80 @@
+//! Calls of the admin listener of a gateway, from the same machine.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::secret::AdminToken;
+
+/// The largest answer: a hundred thousand revocations.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Asks one admin listener.
+#[derive(Debug)]
+pub struct AdminClient<'a> {
+    address: SocketAddr,
+    token: Option<&'a AdminToken>,
+    timeout: Duration,
+}
+
+impl<'a> AdminClient<'a> {
+    /// `address`: as the configuration has it. `timeout`: of one call with its answer.
+    pub fn new(address: SocketAddr, token: Option<&'a AdminToken>, timeout: Duration) -> Self {
+        Self { address: to_connect(address), token, timeout }
+    }
+
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let answer = tokio::time::timeout(self.timeout, self.exchange(method, path, body)).await;
+        answer.unwrap_or_else(|_| bail!("no answer within {} seconds", self.timeout.as_secs()))
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
+        let address = self.address;
+        let no_one = || format!("the admin listener at {address} cannot be reached: does the gateway run?");
+        let stream = TcpStream::connect(address).await.with_context(no_one)?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, address.to_string())
+            .header(header::CONTENT_TYPE, "application/json");
+        if let Some(token) = self.token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
+        let (parts, body) = sender.send_request(request).await?.into_parts();
+        let collected = Limited::new(body, MAX_ANSWER).collect().await;
+        connection.abort();
+        let bytes = collected.map_err(|cause| anyhow!(cause))?.to_bytes();
+        Ok((parts.status, bytes))
+    }
+}
+
+/// A listener at every address is reached at this machine's own.
+fn to_connect(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}

@@ -1,0 +1,123 @@
+//! Lines that go to a collector: batches by HTTP POST, each sent again until it was taken.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, header};
+use http_body_util::Full;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::identity::{HttpClient, HttpSettings, without_query};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So often is it looked whether the gateway stops.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Who takes the lines.
+#[derive(Clone)]
+pub struct CollectorSettings {
+    pub url: Uri,
+    /// The value of the `Authorization` header.
+    pub auth_token: Option<SecretString>,
+    pub http: HttpSettings,
+}
+
+impl fmt::Debug for CollectorSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CollectorSettings")
+            .field("url", &without_query(&self.url))
+            .field("http", &self.http)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Collector {
+    url: Uri,
+    authorization: Option<HeaderValue>,
+    client: HttpClient,
+    timeout: Duration,
+    runtime: Runtime,
+}
+
+impl fmt::Debug for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Collector").field("url", &without_query(&self.url)).finish_non_exhaustive()
+    }
+}
+
+impl Collector {
+    /// Fails when it could never be called.
+    pub(super) fn new(settings: CollectorSettings) -> Result<Self, String> {
+        let authorization = match &settings.auth_token {
+            None => None,
+            Some(token) => {
+                let value = HeaderValue::from_str(token.expose_secret());
+                let mut value =
+                    value.map_err(|_| "the auth token cannot be the value of a header".to_owned())?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let timeout = settings.http.timeout;
+        let client = HttpClient::new(settings.http).map_err(|cause| cause.to_string())?;
+        let runtime =
+            Builder::new_current_thread().enable_all().build().map_err(|cause| cause.to_string())?;
+        Ok(Self { url: settings.url, authorization, client, timeout, runtime })
+    }
+
+    /// Sends until it is taken. Gives up only when the gateway has been stopping for as long as one call may take.
+    ///
+    /// A batch may arrive twice, when its answer got lost; lines that are equal are one line.
+    pub(super) fn deliver(
+        &self,
+        lines: &[u8],
+        closing: &AtomicBool,
+        failed: impl Fn(&str),
+    ) -> Result<(), String> {
+        let body = Bytes::copy_from_slice(lines);
+        let mut pause = FIRST_PAUSE;
+        let mut stopping_since = None;
+        let mut said = None;
+        loop {
+            let Err(cause) = self.post(body.clone()) else { return Ok(()) };
+            // The same again is not worth another line.
+            if said.as_ref() != Some(&cause) {
+                failed(&cause);
+                said = Some(cause.clone());
+            }
+            let until = Instant::now() + pause;
+            while Instant::now() < until {
+                if closing.load(Relaxed) {
+                    let since: Instant = *stopping_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= self.timeout {
+                        return Err(cause);
+                    }
+                }
+                std::thread::sleep(SLICE.min(pause));
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn post(&self, body: Bytes) -> Result<(), String> {
+        let mut request =
+            Request::post(self.url.clone()).header(header::CONTENT_TYPE, "application/x-ndjson");
+        if let Some(value) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, value.clone());
+        }
+        let request = request.body(Full::new(body)).map_err(|cause| cause.to_string())?;
+        let at = || without_query(&self.url);
+        let answer = self.runtime.block_on(self.client.call(request));
+        match answer {
+            Ok(answer) if answer.status.is_success() => Ok(()),
+            Ok(answer) => Err(format!("{} answered {}", at(), answer.status)),
+            Err(cause) => Err(format!("{}: {cause}", at())),
+        }
+    }
+}

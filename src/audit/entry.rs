@@ -1,0 +1,115 @@
+//! What a request hands over: compact, and nothing that is secret but within a session, of which only names are written.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use crate::{clock::Timestamp, credentials::Session, iam::Principal, identity::Identity};
+
+/// Which of the two services was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    S3,
+    Sts,
+}
+
+/// Where the signature was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Header,
+    Query,
+    Form,
+}
+
+/// Who asked.
+#[derive(Debug)]
+pub enum Who {
+    /// Nobody was proven; the access key id is what the request claims.
+    Unknown { claimed: String },
+    /// Whoever signed.
+    Signed { session: Arc<Session>, principal: Arc<Principal> },
+    /// Whoever logs in without a key.
+    Proven(Box<Identity>),
+}
+
+/// What a decision is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resource {
+    None,
+    Bucket(String),
+    Object { bucket: String, key: String, version_id: Option<String> },
+    Role(String),
+}
+
+/// One decision.
+#[derive(Debug)]
+pub struct Decided {
+    /// The permission that was asked about, as IAM names it; empty: it never came so far.
+    pub action: Cow<'static, str>,
+    pub resource: Resource,
+    pub allow: bool,
+    pub error_code: &'static str,
+    pub error_message: Cow<'static, str>,
+    /// For the operator alone.
+    pub reason: String,
+}
+
+/// What STS gave out, without what makes it a credential.
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    pub access_key_id: String,
+    pub expiration: Option<Timestamp>,
+    /// Of the new session.
+    pub arn: String,
+    pub id: String,
+}
+
+/// A request and what was decided about it.
+#[derive(Debug)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub service: Service,
+    /// As S3 or STS names it; `-` while unknown.
+    pub operation: &'static str,
+    pub read_only: bool,
+    /// As the signature has it.
+    pub region: String,
+    pub address: IpAddr,
+    pub user_agent: String,
+    pub request_id: u64,
+    pub account: Arc<str>,
+    pub method: Option<Method>,
+    pub tls: bool,
+    pub who: Who,
+    pub parameters: Vec<(Cow<'static, str>, String)>,
+    pub answered: Option<Box<Answered>>,
+    /// Most requests have one decision, which is here; others have more.
+    pub decided: Option<Decided>,
+    pub more: Vec<Decided>,
+}
+
+impl Entry {
+    pub fn add(&mut self, decided: Decided) {
+        if self.decided.is_none() {
+            self.decided = Some(decided);
+        } else {
+            self.more.push(decided);
+        }
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Decided> {
+        self.decided.iter().chain(&self.more)
+    }
+
+    pub(super) fn lines(&self) -> usize {
+        usize::from(self.decided.is_some()) + self.more.len()
+    }
+}
+
+/// What goes to the writer.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// With whoever waits for it: true once it is written, false when it cannot be.
+    Entry(Box<Entry>, Option<oneshot::Sender<bool>>),
+    Reopen,
+}

@@ -1,0 +1,190 @@
+//! The audit log: one line for each decision, written before the answer begins and before the storage hears of anything.
+//!
+//! A request fills an [`Entry`] and hands it to the [`Trail`]; one thread makes lines of entries, chains them and writes them.
+//! What the trail gives back, [`Recorded`], is what the way to the storage asks for.
+
+mod chain;
+mod collector;
+mod entry;
+mod file;
+mod json;
+mod line;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod writer;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::Ordering::Relaxed,
+        mpsc::{Receiver, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+pub use self::{
+    collector::CollectorSettings,
+    entry::{Answered, Decided, Entry, Method, Resource, Service, Who},
+    file::FileError,
+    verify::{Broken, Report, verify},
+};
+use self::{entry::Message, writer::Losses};
+use crate::{clock::Clock, telemetry::metrics::AuditSeen};
+
+/// The event that says how many could not be recorded.
+const AUDIT_LOSS: &str = "AuditLoss";
+
+/// Where lines go.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    File(PathBuf),
+    Stdout,
+    Collector(Box<CollectorSettings>),
+}
+
+/// How decisions are recorded.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub destination: Destination,
+    /// A request waits until its lines are written, and is refused when they cannot be.
+    pub strict: bool,
+    /// How many lines may wait to be written.
+    pub queue: usize,
+    /// A line counts as written once it is on the disk.
+    pub sync: bool,
+    /// How long a request waits for its lines, with `strict`.
+    pub timeout: Duration,
+}
+
+/// Proof that a decision is recorded as the configuration wants it. Only a [`Trail`] makes one.
+#[derive(Debug)]
+pub struct Recorded(());
+
+/// With `strict`: it could not be recorded.
+#[derive(Debug, thiserror::Error)]
+#[error("the decision could not be recorded in the audit log")]
+pub struct Unrecorded;
+
+/// Why there is no trail.
+#[derive(Debug, thiserror::Error)]
+pub enum TrailError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{0}")]
+    Collector(String),
+    #[error("the system gives no random numbers")]
+    Random,
+    #[error("its thread cannot start: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Where decisions are recorded; one for the life of the process.
+#[derive(Debug)]
+pub struct Trail(Option<Running>);
+
+#[derive(Debug)]
+struct Running {
+    strict: bool,
+    timeout: Duration,
+    queue: usize,
+    seen: Arc<AuditSeen>,
+    losses: Arc<Losses>,
+    messages: Mutex<Option<Sender<Message>>>,
+    writing: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Trail {
+    /// Records nothing, and says of everything that it is recorded as it should be.
+    pub fn off() -> Self {
+        Self(None)
+    }
+
+    /// Opens the destination and starts the thread.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>, seen: Arc<AuditSeen>) -> Result<Self, TrailError> {
+        let losses = Arc::new(Losses::new(seen.clone()));
+        let (strict, timeout, queue) = (settings.strict, settings.timeout, settings.queue);
+        let writer = writer::Writer::open(settings, clock, seen.clone(), losses.clone())?;
+        let (sender, receiver): (_, Receiver<Message>) = channel();
+        let run = move || writer.run(&receiver);
+        let writing = thread::Builder::new().name("daypass-audit".to_owned()).spawn(run)?;
+        Ok(Self(Some(Running {
+            strict,
+            timeout,
+            queue,
+            seen,
+            losses,
+            messages: Mutex::new(Some(sender)),
+            writing: Mutex::new(Some(writing)),
+        })))
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Records what was decided about one request. `None`: it was recorded before, which must not be taken for this time.
+    pub async fn record(&self, entry: Option<Box<Entry>>) -> Result<Recorded, Unrecorded> {
+        let Some(running) = &self.0 else { return Ok(Recorded(())) };
+        let entry = entry.ok_or(Unrecorded)?;
+        if !running.strict {
+            running.submit(entry, None);
+            return Ok(Recorded(()));
+        }
+        let (done, written) = oneshot::channel();
+        if !running.submit(entry, Some(done)) {
+            return Err(Unrecorded);
+        }
+        // Rarely asked for, so it does not make the future of every request larger.
+        match Box::pin(tokio::time::timeout(running.timeout, written)).await {
+            Ok(Ok(true)) => Ok(Recorded(())),
+            Ok(Ok(false) | Err(_)) | Err(_) => Err(Unrecorded),
+        }
+    }
+
+    /// Leaves the file for the one that has its name now.
+    pub fn reopen(&self) {
+        if let Some(running) = &self.0 {
+            running.send(Message::Reopen);
+        }
+    }
+
+    /// Writes what waits, and ends. Blocks until then, for the timeout at the most where a collector does not answer.
+    pub fn close(&self) {
+        let Some(running) = &self.0 else { return };
+        running.losses.closing.store(true, Relaxed);
+        drop(running.messages.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let writing = running.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writing) = writing {
+            // A panic of the writer has nothing more to write.
+            let _ = writing.join();
+        }
+    }
+}
+
+impl Running {
+    /// Whether it is in the queue.
+    fn submit(&self, entry: Box<Entry>, done: Option<oneshot::Sender<bool>>) -> bool {
+        let lines = entry.lines();
+        if self.seen.queued().saturating_add(lines) > self.queue {
+            self.losses.lose(lines, "the queue is full");
+            return false;
+        }
+        self.seen.enter(lines);
+        let sent = self.send(Message::Entry(entry, done));
+        if !sent {
+            self.seen.leave(lines);
+            self.losses.lose(lines, "the audit log is closed");
+        }
+        sent
+    }
+
+    fn send(&self, message: Message) -> bool {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.as_ref().is_some_and(|sender| sender.send(message).is_ok())
+    }
+}

@@ -1,0 +1,345 @@
+//! The one thread that makes lines of entries, chains them and writes them.
+
+use std::{
+    io::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::oneshot;
+
+use super::{
+    AUDIT_LOSS, Destination, Settings, TrailError,
+    chain::Chain,
+    collector::Collector,
+    entry::{Entry, Message},
+    file::{FileSink, Found},
+    json::Json,
+    line,
+};
+use crate::{clock::Clock, telemetry::metrics::AuditSeen};
+
+/// How often a file is looked after that nothing is written to.
+const LOOK: Duration = Duration::from_secs(1);
+/// Nobody waits for a line without `strict`: lines gather, and whoever adds one need not wake the thread.
+const GATHER: Duration = Duration::from_millis(5);
+/// How many lines are written together at the most, but for those of one request.
+const MOST_TOGETHER: usize = 1000;
+/// How often a loss that goes on is logged.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+/// What could not be recorded, until the chain and the log have said so.
+#[derive(Debug)]
+pub(super) struct Losses {
+    seen: Arc<AuditSeen>,
+    untold: AtomicU64,
+    unlogged: AtomicU64,
+    started: Instant,
+    /// In seconds since the start, and one more; 0: never.
+    logged: AtomicU64,
+    pub(super) closing: AtomicBool,
+}
+
+impl Losses {
+    pub(super) fn new(seen: Arc<AuditSeen>) -> Self {
+        Self {
+            seen,
+            untold: AtomicU64::new(0),
+            unlogged: AtomicU64::new(0),
+            started: Instant::now(),
+            logged: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn lose(&self, lines: usize, why: &str) {
+        let lines = lines as u64;
+        self.seen.lost(lines);
+        self.untold.fetch_add(lines, Relaxed);
+        self.unlogged.fetch_add(lines, Relaxed);
+        self.log(why);
+    }
+
+    /// At once, and then not more often than each minute.
+    fn log(&self, why: &str) {
+        let now = self.started.elapsed().as_secs() + 1;
+        let last = self.logged.load(Relaxed);
+        let is_time = last == 0 || now >= last + LOG_EVERY.as_secs();
+        if is_time && self.logged.compare_exchange(last, now, Relaxed, Relaxed).is_ok() {
+            let count = self.unlogged.swap(0, Relaxed);
+            if count > 0 {
+                tracing::error!(lost = count, "decisions are not in the audit log: {why}");
+            }
+        }
+    }
+
+    fn log_the_rest(&self) {
+        if self.unlogged.load(Relaxed) > 0 {
+            self.log("they were lost within the last minute");
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Sink {
+    File(FileSink),
+    Stdout,
+    Collector(Box<Collector>),
+}
+
+/// What the log says of itself.
+#[derive(Debug)]
+enum Note {
+    Start,
+    Resume,
+    Repair { bytes: u64, kept_in: String },
+    Stop,
+}
+
+pub(super) struct Writer {
+    sink: Sink,
+    strict: bool,
+    clock: Arc<dyn Clock>,
+    seen: Arc<AuditSeen>,
+    losses: Arc<Losses>,
+    random: SystemRandom,
+    chain: Chain,
+    notes: Vec<Note>,
+    buffer: Vec<u8>,
+    failing: bool,
+}
+
+/// Entries with those who wait for them.
+type Group = Vec<(Box<Entry>, Option<oneshot::Sender<bool>>)>;
+
+impl Writer {
+    pub(super) fn open(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        seen: Arc<AuditSeen>,
+        losses: Arc<Losses>,
+    ) -> Result<Self, TrailError> {
+        let random = SystemRandom::new();
+        let mut chain = Chain::begin(&random).map_err(|_| TrailError::Random)?;
+        let mut notes = Vec::new();
+        let sink = match settings.destination {
+            Destination::File(path) => {
+                let (sink, Found { chain: found, broken_off }) = FileSink::open(path, settings.sync)?;
+                notes.push(if found.is_some() { Note::Resume } else { Note::Start });
+                chain = found.unwrap_or(chain);
+                notes.extend(broken_off.map(|(bytes, kept_in)| Note::Repair { bytes, kept_in }));
+                Sink::File(sink)
+            }
+            Destination::Stdout => Sink::Stdout,
+            Destination::Collector(settings) => {
+                let collector = Collector::new(*settings).map_err(TrailError::Collector)?;
+                Sink::Collector(Box::new(collector))
+            }
+        };
+        if notes.is_empty() {
+            notes.push(Note::Start);
+        }
+        let strict = settings.strict;
+        let buffer = Vec::new();
+        Ok(Self { sink, strict, clock, seen, losses, random, chain, notes, buffer, failing: false })
+    }
+
+    /// Until nobody can send any more, and everything that was sent is written.
+    pub(super) fn run(mut self, messages: &Receiver<Message>) {
+        self.write(Vec::new());
+        loop {
+            match messages.recv_timeout(LOOK) {
+                Ok(first) => self.take(first, messages),
+                Err(RecvTimeoutError::Timeout) => self.look(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if !self.strict && !self.losses.closing.load(Relaxed) {
+                std::thread::sleep(GATHER);
+            }
+        }
+        self.notes.push(Note::Stop);
+        self.write(Vec::new());
+        self.losses.log_the_rest();
+    }
+
+    fn take(&mut self, first: Message, messages: &Receiver<Message>) {
+        let mut group = Group::new();
+        let mut lines = 0;
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Reopen => self.reopen(),
+                // Whoever waited was refused by now, so it was not decided so.
+                Message::Entry(entry, Some(done)) if done.is_closed() => {
+                    self.seen.leave(entry.lines());
+                    self.losses.lose(entry.lines(), "they could not be written in time");
+                }
+                Message::Entry(entry, done) => {
+                    lines += entry.lines();
+                    group.push((entry, done));
+                }
+            }
+            next = if lines < MOST_TOGETHER { messages.try_recv().ok() } else { None };
+        }
+        self.write(group);
+    }
+
+    /// While nothing comes.
+    fn look(&mut self) {
+        let is_gone = matches!(&self.sink, Sink::File(file) if file.is_gone());
+        if is_gone || !self.notes.is_empty() || self.losses.untold.load(Relaxed) > 0 {
+            self.write(Vec::new());
+        }
+        self.losses.log_the_rest();
+    }
+
+    fn reopen(&mut self) {
+        let Sink::File(file) = &mut self.sink else { return };
+        match file.reopen() {
+            Ok(Found { chain, broken_off }) => {
+                // Lines that were written before a failure could be taken back.
+                let ahead =
+                    chain.filter(|found| found.id == self.chain.id && found.sequence > self.chain.sequence);
+                self.chain = ahead.unwrap_or_else(|| self.chain.clone());
+                self.notes.extend(broken_off.map(|(bytes, kept_in)| Note::Repair { bytes, kept_in }));
+            }
+            Err(cause) => self.failed(&cause),
+        }
+    }
+
+    fn failed(&mut self, cause: &dyn std::fmt::Display) {
+        self.seen.failed();
+        if !self.failing {
+            tracing::error!("the audit log: {cause}");
+        }
+        self.failing = true;
+    }
+
+    /// Writes a group, and what the log has to say of itself, all or nothing.
+    fn write(&mut self, group: Group) {
+        if matches!(&self.sink, Sink::File(file) if file.is_gone()) {
+            self.reopen();
+        }
+        let untold = self.losses.untold.load(Relaxed);
+        let mut written = self.try_write(&group, untold);
+        if written.is_err() && matches!(&self.sink, Sink::File(_)) {
+            self.reopen();
+            written = self.try_write(&group, untold);
+        }
+        let lines = group.iter().map(|(entry, _)| entry.lines()).sum();
+        match &written {
+            Ok(()) => {
+                self.losses.untold.fetch_sub(untold, Relaxed);
+                self.notes.clear();
+                for decided in group.iter().flat_map(|(entry, _)| entry.all()) {
+                    self.seen.recorded(decided.allow);
+                }
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the audit log is written again");
+                }
+            }
+            Err(cause) => {
+                self.failed(cause);
+                if lines > 0 {
+                    self.losses.lose(lines, cause);
+                }
+            }
+        }
+        self.seen.leave(lines);
+        for done in group.into_iter().filter_map(|(_, done)| done) {
+            // Whoever waited may be gone.
+            let _ = done.send(written.is_ok());
+        }
+    }
+
+    fn try_write(&mut self, group: &Group, untold: u64) -> Result<(), String> {
+        let before = self.chain.clone();
+        self.buffer.clear();
+        let now = self.clock.now();
+        for note in &self.notes {
+            let id = event_id(&self.random);
+            self.chain.append(&mut self.buffer, |json| note.members(json, now, &id));
+        }
+        if untold > 0 {
+            let id = event_id(&self.random);
+            self.chain.append(&mut self.buffer, |json| {
+                own(json, now, &id, AUDIT_LOSS, |json| json.plain("lostEvents", untold));
+            });
+        }
+        for (entry, _) in group {
+            for decided in entry.all() {
+                let id = event_id(&self.random);
+                self.chain.append(&mut self.buffer, |json| line::decision(json, &id, entry, decided));
+            }
+        }
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = match &mut self.sink {
+            Sink::File(file) => file.write(&self.buffer).map_err(|cause| cause.to_string()),
+            Sink::Stdout => {
+                let mut to = std::io::stdout().lock();
+                to.write_all(&self.buffer)
+                    .and_then(|()| to.flush())
+                    .map_err(|cause| format!("standard output: {cause}"))
+            }
+            Sink::Collector(collector) => {
+                let failed = |cause: &str| {
+                    self.seen.failed();
+                    self.losses.log_the_rest();
+                    tracing::error!("the audit log: {cause}");
+                };
+                collector.deliver(&self.buffer, &self.losses.closing, failed)
+            }
+        };
+        if written.is_err() {
+            self.chain = before;
+        }
+        written
+    }
+}
+
+impl Note {
+    fn members(&self, json: &mut Json<'_>, now: crate::clock::Timestamp, id: &str) {
+        let version = |json: &mut Json<'_>| json.string("version", env!("CARGO_PKG_VERSION"));
+        match self {
+            Self::Start => own(json, now, id, "AuditStart", version),
+            Self::Resume => own(json, now, id, "AuditResume", version),
+            Self::Stop => own(json, now, id, "AuditStop", |_| {}),
+            Self::Repair { bytes, kept_in } => own(json, now, id, "AuditRepair", |json| {
+                json.plain("brokenOffBytes", bytes);
+                json.string("keptIn", kept_in);
+            }),
+        }
+    }
+}
+
+/// A line that is about the log itself.
+fn own(
+    json: &mut Json<'_>,
+    now: crate::clock::Timestamp,
+    id: &str,
+    name: &str,
+    more: impl FnOnce(&mut Json<'_>),
+) {
+    line::head(json, now, id, "daypass", name);
+    json.string("eventType", "AwsServiceEvent");
+    json.string("eventCategory", "Management");
+    json.object("additionalEventData", more);
+}
+
+/// A UUID of version 4.
+fn event_id(random: &SystemRandom) -> String {
+    let mut bytes = [0_u8; 16];
+    // Without random numbers the id says nothing; the chain holds all the same.
+    let _ = random.fill(&mut bytes);
+    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
+    let text = format!("{number:032x}");
+    let piece = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", piece(0..8), piece(8..12), piece(12..16), piece(16..20), piece(20..32))
+}
