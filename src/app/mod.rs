@@ -97,7 +97,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
     let memory = parts.lasting.memory().clone();
-    let watching = tokio::spawn(memory.clone().watch());
+    let watching = tokio::spawn(parts.watch_memory());
     revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
@@ -125,7 +125,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
-    runtime.spawn(parts.lasting.memory().clone().watch());
+    runtime.spawn(parts.watch_memory());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -240,6 +240,15 @@ impl Parts {
         let server = Arc::new(ArcSwap::new(generation.server));
         let ways = generation.ways;
         Ok((Self { clock, lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
+    }
+
+    /// The sessions in the cache are what can be spared.
+    fn watch_memory(&self) -> impl Future<Output = ()> + use<> {
+        let workers = self.workers.clone();
+        self.lasting.memory().clone().watch(move || {
+            // All workers have the same store.
+            workers.iter().take(1).for_each(|gateway| gateway.load().forget_sessions());
+        })
     }
 
     fn reloader(self, source: Source) -> Reloader {
