@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod audit_outages;
 mod bodies;
 mod certificates;
 mod decisions;
