@@ -9,8 +9,6 @@ mod entry;
 mod file;
 mod json;
 mod line;
-#[cfg(test)]
-mod tests;
 mod verify;
 mod writer;
 
@@ -187,3 +185,6 @@ impl Running {
         self.messages.send(message).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

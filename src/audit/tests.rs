@@ -1,5 +1,7 @@
 use std::{fs, path::Path, sync::Arc, time::Instant};
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::clock::{ManualClock, Timestamp};
 
@@ -161,6 +163,15 @@ async fn what_is_off_records_everything_and_what_was_recorded_is_not_recorded_ag
     assert!(trail.record(None).await.is_err());
     trail.close();
     assert!(trail.record(Some(entry("late"))).await.is_err());
+}
+
+#[test]
+fn the_log_that_is_off_costs_no_allocation() {
+    let trail = Trail::off();
+    let mut recorded = None;
+    let memory = allocation_counter::measure(|| recorded = trail.record(None).now_or_never());
+    assert!(matches!(recorded, Some(Ok(Recorded(())))));
+    assert_eq!(memory.count_total, 0);
 }
 
 #[tokio::test]
