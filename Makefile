@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit shared clients identity packages ops release reproducible deb sbom bench bench-long memory abuse fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory abuse fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit shared clients identity packages ops ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus, a real Redis
+test: setup check unit shared clients identity packages ops fleet ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus, a real Redis, a fleet under faults
 	@echo "make test: all passed"
 
 check: ## format, lints, documentation, licences and sources of dependencies
@@ -47,6 +47,16 @@ identity: ## real clients log in through Keycloak, oidc-provider, slapd, certifi
 packages: ## unit of systemd, chart and manifests, compose file, Dockerfile, completions, manual
 	cargo build --workspace --bins --examples
 	$(PYTHON) tests/packages/run.py
+
+fleet: ## three gateways behind HAProxy under load: kill -9, restarts, rotation, reloads, revocations (2 minutes)
+	cargo build --workspace --bins --examples
+	$(PYTHON) tests/fleet/run.py
+
+SOAK_SECONDS ?= 3600
+
+soak: ## an hour of mixed clients and random faults; every object, file descriptors, memory and the audit log compared at the end
+	cargo build --workspace --bins --examples
+	$(PYTHON) tests/fleet/soak.py --seconds $(SOAK_SECONDS)
 
 # Neither the folder of the sources, nor that of the registry, nor the minute (which C code asks its compiler for) may show in the binary.
 CARGO_HOME ?= $(HOME)/.cargo

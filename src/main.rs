@@ -51,7 +51,8 @@ enum Command {
     /// Run the gateway.
     ///
     /// SIGHUP reads the configuration again, and so does a changed file: the new one is swapped at once, or refused whole and the old one
-    /// runs on. SIGTERM and SIGINT stop it gracefully: no new connections, requests under way finish within `limits.drain_timeout`.
+    /// runs on. SIGTERM and SIGINT stop it gracefully: not ready for `limits.drain_delay`, then no new connections, requests under way finish
+    /// within `limits.drain_timeout`.
     Serve(ConfigFile),
     /// Check a configuration file whole and print every problem with its place and its mend.
     ///

@@ -121,6 +121,7 @@ fn server_settings(config: &Config) -> anyhow::Result<server::Settings> {
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             stall_timeout: limits.stall_timeout,
+            drain_delay: limits.drain_delay,
             drain_timeout: limits.drain_timeout,
             max_head_size: limits.max_head_size,
             max_headers: limits.max_headers,

@@ -33,7 +33,9 @@ use crate::{
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
+    stopping: watch::Sender<bool>,
     stop: watch::Sender<bool>,
+    server: Arc<ArcSwap<server::Settings>>,
     serving: JoinHandle<Drained>,
     following: JoinHandle<()>,
     watching: JoinHandle<()>,
@@ -64,8 +66,11 @@ impl Running {
         self.reloader.as_ref()
     }
 
-    /// Takes no new connections, lets what is under way finish within `limits.drain_timeout`.
+    /// Is no longer ready, after `limits.drain_delay` takes no new connections, and lets what is under way finish within
+    /// `limits.drain_timeout`.
     pub async fn shutdown(self) -> Drained {
+        let _ = self.stopping.send(true);
+        tokio::time::sleep(self.server.load().limits.drain_delay).await;
         // The receiver lives as long as the server runs.
         let _ = self.stop.send(true);
         let drained = self.serving.await.unwrap_or(Drained { finished: 0, cut: 0 });
@@ -92,8 +97,8 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let address = listener.local_addr()?;
     let admin = config.admin.clone();
     let (parts, mut handlers) = Parts::new(config, clock, 1)?;
-    let (stop, stopped) = watch::channel(false);
-    let admin = admin.map(|admin| parts.admin(&admin, stopped.clone())).transpose()?;
+    let ((stopping, not_ready), (stop, stopped)) = (watch::channel(false), watch::channel(false));
+    let admin = admin.map(|admin| parts.admin(&admin, not_ready)).transpose()?;
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
     let memory = parts.lasting.memory().clone();
@@ -102,10 +107,22 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
     let (server, places) = (parts.server.clone(), parts.places.clone());
-    let serving = tokio::spawn(server::serve(listener, server, places, handler, stopped));
+    let serving = tokio::spawn(server::serve(listener, server.clone(), places, handler, stopped));
     let audit = parts.lasting.audit().clone();
     let reloader = source.map(|source| Arc::new(parts.reloader(source)));
-    Ok(Running { address, stop, serving, following, watching, memory, admin, reloader, audit })
+    Ok(Running {
+        address,
+        stopping,
+        stop,
+        server,
+        serving,
+        following,
+        watching,
+        memory,
+        admin,
+        reloader,
+        audit,
+    })
 }
 
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
@@ -142,12 +159,22 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
         .collect::<Result<_, _>>()?;
     let audit = parts.lasting.audit().clone();
     let ended = runtime.block_on(async {
-        let admin = admin.map(|admin| parts.admin(&admin, stopped)).transpose()?;
+        let (stopping, not_ready) = watch::channel(false);
+        let admin = admin.map(|admin| parts.admin(&admin, not_ready)).transpose()?;
+        let server = parts.server.clone();
         let reloader = Arc::new(parts.reloader(source));
         tracing::info!(%address, backend = endpoints, workers, version = env!("CARGO_PKG_VERSION"), "serving");
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
         until_told_to_stop(&reloader, &audit).await?;
-        tracing::info!("stopping: no new connections, requests under way finish");
+        let _ = stopping.send(true);
+        let delay = server.load().limits.drain_delay;
+        tracing::info!(?delay, "stopping: not ready, new connections are taken for limits.drain_delay");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            // Whoever says it twice is in a hurry.
+            again = until_told_to_stop(&reloader, &audit) => again?,
+        }
+        tracing::info!("no new connections, requests under way finish");
         let _ = stop.send(true);
         // The admin listener says so meanwhile.
         let cut = tokio::task::spawn_blocking(move || until_ended(threads)).await??;

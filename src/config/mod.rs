@@ -115,6 +115,7 @@ pub struct Limits {
     pub header_timeout: Duration,
     pub idle_timeout: Duration,
     pub stall_timeout: Duration,
+    pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub max_head_size: usize,
     pub max_headers: usize,

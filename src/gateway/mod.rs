@@ -23,7 +23,9 @@ use std::{borrow::Cow, ops::Deref, panic::AssertUnwindSafe, sync::Arc, time::Dur
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header, request::Parts,
+};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
@@ -150,8 +152,7 @@ impl Gateway {
             response.headers_mut().insert("x-amz-request-id", id);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if parts.headers.contains_key(header::TRANSFER_ENCODING) && peer.may_be_shared() {
-            // The HTTP library drops a Content-Length that stood beside it; a proxy before us may have believed that one.
+        if ends_connection(&parts, &peer, response.status()) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         record.status = response.status();
@@ -314,6 +315,22 @@ impl Gateway {
         let account = &self.sessions.principals().account;
         ShownOwner { id: account.to_string(), display_name: "daypass".to_owned() }
     }
+}
+
+/// Whether the connection must not carry another request, and the client be told so.
+fn ends_connection(parts: &Parts, peer: &Peer, status: StatusCode) -> bool {
+    if parts.version >= Version::HTTP_2 {
+        return false;
+    }
+    let chunked = parts.headers.contains_key(header::TRANSFER_ENCODING);
+    // The HTTP library drops a Content-Length that stood beside it; a proxy before us may have believed that one.
+    if chunked && peer.may_be_shared() {
+        return true;
+    }
+    let has_body =
+        chunked || parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    // It may not have been read. Who waits for `100 Continue` sends none after a refusal, and would go on with another request.
+    has_body && !status.is_success()
 }
 
 fn request_head<'r>(parts: &'r Parts, head: CleanHead<'r>) -> RequestHead<'r> {

@@ -48,6 +48,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// How long a client may take nothing of a reply.
     pub stall_timeout: Duration,
+    /// From saying that we stop until `serve` is told to: balancers take us out meanwhile.
+    pub drain_delay: Duration,
     /// For the requests under way when the gateway stops.
     pub drain_timeout: Duration,
     /// Of a request's head, in bytes.
@@ -64,6 +66,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(15),
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(60),
             max_head_size: 16 * 1024,
             max_headers: 100,

@@ -600,3 +600,24 @@ async fn a_body_over_plain_http_1_0_is_answered_without_continue() {
     let answer = raw(gateway.address(), format!("{head}text").as_bytes()).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_body_says_that_the_connection_ends() {
+    let gateway = Gateway::builder().start().await;
+    for body in
+        ["content-length: 10\r\nexpect: 100-continue", "content-length: 100000", "transfer-encoding: chunked"]
+    {
+        let head = format!("PUT /bucket/key HTTP/1.1\r\nhost: h\r\n{body}\r\n\r\n");
+        let answer = String::from_utf8(raw_bytes(gateway.address(), head.as_bytes()).await).unwrap();
+        assert!(
+            answer.starts_with("HTTP/1.1 403") && answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
+    }
+    // Without a body there is nothing that could be taken for the next request.
+    let head = "GET /bucket/key HTTP/1.1\r\nhost: h\r\n\r\n";
+    let two = format!("{head}{}", head.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n"));
+    let answer = String::from_utf8(raw_bytes(gateway.address(), two.as_bytes()).await).unwrap();
+    assert_eq!(answer.matches("HTTP/1.1 403").count(), 2, "{answer}");
+    gateway.backend().saw_nothing();
+}

@@ -297,3 +297,27 @@ async fn an_origin_or_a_key_is_never_reflected_as_markup() {
     assert!(!reply.text().contains("<script>"), "{}", reply.text());
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
 }
+
+#[tokio::test]
+async fn a_gateway_that_stops_says_so_first_and_goes_on_for_the_drain_delay() {
+    let limits = "[limits]\ndrain_delay = \"600ms\"\n[admin]\naddress = \"127.0.0.1:0\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
+    let address = gateway.address();
+    let started = Instant::now();
+    let (stopping, admin) = gateway.shutdown();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let ask = |path| format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").into_bytes();
+    let answer = text(raw_bytes(admin, &ask("/health/ready")).await);
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.ends_with("not ready: stopping\n"), "{answer}");
+    // Whoever has not heard of it yet is answered, on a new connection too.
+    let answer = text(raw_bytes(address, &ask("/data/x")).await);
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(started.elapsed() < Duration::from_millis(600), "this machine is too slow to tell");
+    assert_eq!(stopping.await.unwrap().cut, 0);
+    assert!(started.elapsed() >= Duration::from_millis(600));
+    TcpStream::connect(address).await.unwrap_err();
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
+}
