@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory abuse fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -95,6 +95,10 @@ bench-long: ## the same, ten rounds
 memory: ## 5 GiB up and down and 1,000 transfers at once, with the memory they take
 	cargo build --release --bins --examples
 	$(PYTHON) benches/memory.py
+
+abuse: ## slow heads, idle connections, floods, endless bodies, slow readers, churn, each beside a good client; a table of figures
+	cargo build --release --bins --examples
+	$(PYTHON) tests/abuse/run.py
 
 FUZZ_SECONDS ?= 600
 

@@ -3,7 +3,7 @@
 mod assemble;
 mod reload;
 
-use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread, time::Duration};
+use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
@@ -102,7 +102,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
     let revocations = parts.lasting.revocations().clone();
     let following = tokio::spawn(revocations.clone().follow(parts.clock.clone()));
     let memory = parts.lasting.memory().clone();
-    let watching = tokio::spawn(memory.clone().watch());
+    let watching = tokio::spawn(parts.watch_memory());
     revocations.first_look().await;
     let handler = handlers.pop().ok_or_else(|| anyhow!("there is no worker"))?;
     let listener = TcpListener::from_std(listener)?;
@@ -142,7 +142,7 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
     // Before anybody is let in.
     runtime.spawn(revocations.clone().follow(parts.clock.clone()));
     runtime.block_on(revocations.first_look());
-    runtime.spawn(parts.lasting.memory().clone().watch());
+    runtime.spawn(parts.watch_memory());
     let threads: Vec<_> = listeners
         .into_iter()
         .zip(handlers)
@@ -167,7 +167,14 @@ pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::R
         let watching = watch_interval.map(|interval| tokio::spawn(reloader.clone().watch(interval)));
         until_told_to_stop(&reloader, &audit).await?;
         let _ = stopping.send(true);
-        wait_for_balancers(server.load().limits.drain_delay, &reloader, &audit).await?;
+        let delay = server.load().limits.drain_delay;
+        tracing::info!(?delay, "stopping: not ready, new connections are taken for limits.drain_delay");
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            // Whoever says it twice is in a hurry.
+            again = until_told_to_stop(&reloader, &audit) => again?,
+        }
+        tracing::info!("no new connections, requests under way finish");
         let _ = stop.send(true);
         // The admin listener says so meanwhile.
         let cut = tokio::task::spawn_blocking(move || until_ended(threads)).await??;
@@ -193,17 +200,6 @@ fn until_ended(workers: Vec<thread::JoinHandle<anyhow::Result<Drained>>>) -> any
         cut += drained.cut;
     }
     Ok(cut)
-}
-
-/// Goes on serving for `limits.drain_delay`, or until somebody says once more that it shall end.
-async fn wait_for_balancers(delay: Duration, reloader: &Arc<Reloader>, audit: &Trail) -> std::io::Result<()> {
-    tracing::info!(?delay, "stopping: not ready, new connections are taken for limits.drain_delay");
-    tokio::select! {
-        () = tokio::time::sleep(delay) => {}
-        again = until_told_to_stop(reloader, audit) => again?,
-    }
-    tracing::info!("no new connections, requests under way finish");
-    Ok(())
 }
 
 /// Until SIGTERM or SIGINT. SIGHUP reads the configuration again.
@@ -271,6 +267,15 @@ impl Parts {
         let server = Arc::new(ArcSwap::new(generation.server));
         let ways = generation.ways;
         Ok((Self { clock, lasting, workers, server, places, at_start, fingerprint, ways }, handlers))
+    }
+
+    /// The sessions in the cache are what can be spared.
+    fn watch_memory(&self) -> impl Future<Output = ()> + use<> {
+        let workers = self.workers.clone();
+        self.lasting.memory().clone().watch(move || {
+            // All workers have the same store.
+            workers.iter().take(1).for_each(|gateway| gateway.load().forget_sessions());
+        })
     }
 
     fn reloader(self, source: Source) -> Reloader {

@@ -112,4 +112,6 @@ pub(super) enum Message {
     /// With whoever waits for it: true once it is written, false when it cannot be.
     Entry(Box<Entry>, Option<oneshot::Sender<bool>>),
     Reopen,
+    /// Nothing comes after it.
+    Close,
 }

@@ -9,8 +9,6 @@ mod entry;
 mod file;
 mod json;
 mod line;
-#[cfg(test)]
-mod tests;
 mod verify;
 mod writer;
 
@@ -94,7 +92,7 @@ struct Running {
     queue: usize,
     seen: Arc<AuditSeen>,
     losses: Arc<Losses>,
-    messages: Mutex<Option<Sender<Message>>>,
+    messages: Sender<Message>,
     writing: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -118,7 +116,7 @@ impl Trail {
             queue,
             seen,
             losses,
-            messages: Mutex::new(Some(sender)),
+            messages: sender,
             writing: Mutex::new(Some(writing)),
         })))
     }
@@ -157,7 +155,7 @@ impl Trail {
     pub fn close(&self) {
         let Some(running) = &self.0 else { return };
         running.losses.closing.store(true, Relaxed);
-        drop(running.messages.lock().unwrap_or_else(PoisonError::into_inner).take());
+        running.send(Message::Close);
         let writing = running.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writing) = writing {
             // A panic of the writer has nothing more to write.
@@ -184,7 +182,9 @@ impl Running {
     }
 
     fn send(&self, message: Message) -> bool {
-        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.as_ref().is_some_and(|sender| sender.send(message).is_ok())
+        self.messages.send(message).is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,212 @@
+use std::{fs, path::Path, sync::Arc, time::Instant};
 
+use futures_util::FutureExt as _;
+
+use super::*;
+use crate::clock::{ManualClock, Timestamp};
+
+fn settings(file: &Path) -> Settings {
+    Settings {
+        destination: Destination::File(file.to_owned()),
+        strict: true,
+        queue: 100_000,
+        sync: false,
+        timeout: Duration::from_secs(5),
+    }
+}
+
+fn open(settings: Settings) -> Result<Trail, TrailError> {
+    Trail::open(settings, Arc::new(ManualClock::at(Timestamp::from_unix(1_795_435_200))), Arc::default())
+}
+
+fn entry(key: &str) -> Box<Entry> {
+    Box::new(Entry {
+        at: Timestamp::from_unix(1_795_435_200),
+        service: Service::S3,
+        operation: "GetObject",
+        read_only: true,
+        region: "us-east-1".to_owned(),
+        address: [203, 0, 113, 9].into(),
+        user_agent: "aws-cli/2.17.0".to_owned(),
+        request_id: 7,
+        account: Arc::from("000000000000"),
+        method: Some(Method::Header),
+        tls: true,
+        who: Who::Unknown { claimed: "AKIAIOSFODNN7EXAMPLE".to_owned() },
+        parameters: Vec::new(),
+        answered: None,
+        decided: Some(Decided {
+            action: "s3:GetObject".into(),
+            resource: Resource::Object { bucket: "data".to_owned(), key: key.to_owned(), version_id: None },
+            allow: true,
+            error_code: "",
+            error_message: "".into(),
+            reason: String::new(),
+        }),
+        more: Vec::new(),
+    })
+}
+
+/// A file of one chain: the start, lines for these keys, the stop.
+async fn written(file: &Path, keys: &[&str]) {
+    let trail = open(settings(file)).unwrap();
+    for key in keys {
+        trail.record(Some(entry(key))).await.unwrap();
+    }
+    trail.close();
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    fs::read_to_string(file).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_changed_removed_moved_or_repeated_line_is_found_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    written(&file, &["a", "b", "c", "d"]).await;
+    let whole = lines(&file);
+    assert_eq!(verify(&[&file]).unwrap().lines, 6);
+    let check = |lines: &[String]| {
+        let other = folder.path().join("other.jsonl");
+        fs::write(&other, lines.join("\n") + "\n").unwrap();
+        verify(&[&other])
+    };
+    let found = |lines: &[String]| match check(lines) {
+        Err(Broken::Line { line, what, .. }) => (line, what),
+        other => panic!("{other:?}"),
+    };
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] = changed[at].replacen("us-east-1", "us-east-2", 1).replacen("0.1.0", "0.1.1", 1);
+        changed[at] = changed[at].replacen("AuditStop", "AuditStap", 1);
+        assert_eq!(
+            found(&changed),
+            (at as u64 + 1, "its own hash is wrong: the line was changed".to_owned())
+        );
+    }
+    for at in 1..whole.len() - 1 {
+        let mut removed = whole.clone();
+        removed.remove(at);
+        let (line, what) = found(&removed);
+        assert_eq!(line, at as u64 + 1);
+        assert!(what.starts_with("1 lines are missing"), "{what}");
+        let mut moved = whole.clone();
+        moved.swap(at, at - 1);
+        assert!(found(&moved).0 <= at as u64 + 1);
+        let mut repeated = whole.clone();
+        repeated.insert(at, whole[at - 1].clone());
+        let (line, what) = found(&repeated);
+        assert_eq!(line, at as u64 + 1);
+        assert!(what.contains("repeated, or in the wrong place"), "{what}");
+    }
+    // A line made anew with a hash of its own is betrayed by the one after it.
+    let mut forged = whole.clone();
+    let mut chain = chain::Line::read(whole[1].as_bytes()).unwrap().chain();
+    let mut buffer = Vec::new();
+    chain.append(&mut buffer, |json| {
+        line::head(json, Timestamp::from_unix(0), "", "s3.amazonaws.com", "GetObject");
+    });
+    forged[2] = String::from_utf8(buffer).unwrap().trim_end().to_owned();
+    assert_eq!(
+        found(&forged),
+        (4, "line 3 of the chain, before this one, is not the one that was written".to_owned())
+    );
+    assert!(found(&[whole.clone(), vec!["{}".to_owned()]].concat()).1.contains("no line of an audit log"));
+    // What a chain cannot show: the end is cut off. The last hash is another then.
+    let cut = check(&whole[..4]).unwrap();
+    assert_ne!(cut.last_hash, verify(&[&file]).unwrap().last_hash);
+    // The beginning is in a file that was not given.
+    assert_eq!(check(&whole[3..]).unwrap().chains[0].1, 4);
+}
+
+#[tokio::test]
+async fn an_end_that_was_broken_off_is_told_apart_kept_and_said_in_the_chain() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    written(&file, &["a"]).await;
+    let half = "{\"chainID\":\"half of a li";
+    fs::write(&file, format!("{}{half}", fs::read_to_string(&file).unwrap())).unwrap();
+    assert!(matches!(verify(&[&file]), Err(Broken::BrokenOff { line: 4, .. })));
+    written(&file, &["b"]).await;
+    let report = verify(&[&file]).unwrap();
+    assert_eq!((report.chains.len(), report.lines), (1, 7));
+    let repair: serde_json::Value = serde_json::from_str(&lines(&file)[4]).unwrap();
+    assert_eq!(repair["eventName"], "AuditRepair");
+    assert_eq!(repair["additionalEventData"]["brokenOffBytes"], half.len());
+    let kept = folder.path().join(repair["additionalEventData"]["keptIn"].as_str().unwrap());
+    assert_eq!(fs::read_to_string(kept).unwrap(), half);
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_or_of_another_process_is_not_written_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    fs::write(&file, "not a log\n").unwrap();
+    let refused = open(settings(&file)).unwrap_err();
+    assert!(refused.to_string().contains("not of an audit log"), "{refused}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "not a log\n");
+    fs::remove_file(&file).unwrap();
+    let first = open(settings(&file)).unwrap();
+    let refused = open(settings(&file)).unwrap_err();
+    assert!(refused.to_string().contains("another process"), "{refused}");
+    first.close();
+    open(settings(&file)).unwrap().close();
+    assert!(open(settings(&folder.path().join("no/such/folder"))).is_err());
+}
+
+#[tokio::test]
+async fn what_is_off_records_everything_and_what_was_recorded_is_not_recorded_again() {
+    assert!(Trail::off().record(None).await.is_ok());
+    let folder = tempfile::tempdir().unwrap();
+    let trail = open(settings(&folder.path().join("audit.jsonl"))).unwrap();
+    assert!(trail.record(None).await.is_err());
+    trail.close();
+    assert!(trail.record(Some(entry("late"))).await.is_err());
+}
+
+#[test]
+fn the_log_that_is_off_costs_no_allocation() {
+    let trail = Trail::off();
+    let mut recorded = None;
+    let memory = allocation_counter::measure(|| recorded = trail.record(None).now_or_never());
+    assert!(matches!(recorded, Some(Ok(_))));
+    assert_eq!(memory.count_total, 0);
+}
+
+#[tokio::test]
+async fn what_waits_is_written_before_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let trail = open(Settings { strict: false, ..settings(&file) }).unwrap();
+    for number in 0..10_000 {
+        trail.record(Some(entry(&number.to_string()))).await.unwrap();
+    }
+    trail.close();
+    let report = verify(&[&file]).unwrap();
+    assert_eq!((report.lines, report.losses), (10_002, 0));
+}
+
+/// `cargo test --release --lib audit::tests::cost -- --ignored --nocapture`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn cost() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let trail = open(Settings { strict: false, ..settings(&file) }).unwrap();
+    let count = 50_000_u32;
+    let started = Instant::now();
+    for _ in 0..count {
+        trail.record(Some(entry("folder/object-of-1-kib"))).await.unwrap();
+    }
+    let handed_over = started.elapsed();
+    trail.close();
+    println!(
+        "{:?} to fill and hand over, {:?} until written, each",
+        handed_over / count,
+        started.elapsed() / count
+    );
+    let started = Instant::now();
+    verify(&[&file]).unwrap();
+    println!("{:?} to verify, each", started.elapsed() / count);
+}

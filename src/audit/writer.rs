@@ -112,6 +112,7 @@ pub(super) struct Writer {
     notes: Vec<Note>,
     buffer: Vec<u8>,
     failing: bool,
+    ended: bool,
 }
 
 /// Entries with those who wait for them.
@@ -146,19 +147,31 @@ impl Writer {
         }
         let strict = settings.strict;
         let buffer = Vec::new();
-        Ok(Self { sink, strict, clock, seen, losses, random, chain, notes, buffer, failing: false })
+        Ok(Self {
+            sink,
+            strict,
+            clock,
+            seen,
+            losses,
+            random,
+            chain,
+            notes,
+            buffer,
+            failing: false,
+            ended: false,
+        })
     }
 
     /// Until nobody can send any more, and everything that was sent is written.
     pub(super) fn run(mut self, messages: &Receiver<Message>) {
         self.write(Vec::new());
-        loop {
+        while !self.ended {
             match messages.recv_timeout(LOOK) {
                 Ok(first) => self.take(first, messages),
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if !self.strict && !self.losses.closing.load(Relaxed) {
+            if !self.strict && self.seen.queued() < MOST_TOGETHER {
                 std::thread::sleep(GATHER);
             }
         }
@@ -174,6 +187,7 @@ impl Writer {
         while let Some(message) = next {
             match message {
                 Message::Reopen => self.reopen(),
+                Message::Close => self.ended = true,
                 // Whoever waited was refused by now, so it was not decided so.
                 Message::Entry(entry, Some(done)) if done.is_closed() => {
                     self.seen.leave(entry.lines());
@@ -184,7 +198,7 @@ impl Writer {
                     group.push((entry, done));
                 }
             }
-            next = if lines < MOST_TOGETHER { messages.try_recv().ok() } else { None };
+            next = if lines < MOST_TOGETHER || self.ended { messages.try_recv().ok() } else { None };
         }
         self.write(group);
     }

@@ -347,6 +347,12 @@ impl SessionStore {
         self.long_term.contains_key(access_key_id) || self.unexpired.contains_key(access_key_id)
     }
 
+    /// Empties the cache, which ends no session.
+    pub fn forget(&self) {
+        self.unexpired.invalidate_all();
+        self.unexpired.run_pending_tasks();
+    }
+
     /// How many sessions are in the cache, about.
     pub fn kept(&self) -> u64 {
         self.unexpired.run_pending_tasks();

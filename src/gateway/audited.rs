@@ -254,13 +254,15 @@ impl Gateway {
 
 impl Draft {
     fn says(&mut self, said: sts::Record) {
-        let sts::Details { caller, identity, made, parameters, .. } = said.details;
+        let sts::Details { claimed, caller, identity, made, parameters, .. } = said.details;
         let entry = &mut self.entry;
         if let Some((session, principal)) = caller {
             entry.who = Who::Signed { session, principal };
             entry.method = Some(Method::Header);
         } else if let Some(identity) = identity {
             entry.who = Who::Proven(identity);
+        } else {
+            entry.who = Who::Unknown { claimed };
         }
         entry.parameters = parameters.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
         // As it was asked for: an ARN of no role here is recorded too.

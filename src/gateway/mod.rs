@@ -118,6 +118,11 @@ impl Gateway {
         Self { shared, backend }
     }
 
+    /// Gives up the memory of sessions in the cache; they are opened again when they are used.
+    pub fn forget_sessions(&self) {
+        self.sessions.forget();
+    }
+
     /// The pool, for the gateway of the next configuration.
     pub fn backend(&self) -> &Arc<Backend> {
         &self.backend

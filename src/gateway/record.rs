@@ -154,6 +154,11 @@ impl Record {
         self.sent = self.sent.saturating_add(bytes as u64);
     }
 
+    /// The request no longer counts among those in flight, though its client may not have fetched all of the reply.
+    pub(super) fn gives_its_place_back(&mut self) {
+        self.slot = None;
+    }
+
     pub(super) fn finished(&mut self) {
         self.end = End::Finished;
     }

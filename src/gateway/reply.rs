@@ -146,11 +146,16 @@ impl Body for ReplyBody {
         };
         // A reply whose length is known is not asked for its end.
         let is_last = piece.is_some() && this.is_end_stream();
+        let is_ours = matches!(this.content, Content::Whole(_));
         let record = this.record.as_deref_mut();
         Poll::Ready(match piece {
             Some(Ok(bytes)) => {
                 if let Some(record) = record {
                     record.sent(bytes.len());
+                    if is_ours {
+                        // Small and whole; nobody, proven or not, keeps others out by not fetching it.
+                        record.gives_its_place_back();
+                    }
                     if is_last {
                         record.finished();
                     }

@@ -31,6 +31,10 @@ use super::{
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 1024;
+/// Bytes of a reply that the system keeps for a client beyond what is on its way, so that one who reads slowly costs this and
+/// not the megabytes to which the system lets a socket's buffer grow.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT: u32 = 128 * 1024;
 /// After an error of the whole listener, such as no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -48,6 +52,9 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

@@ -8,7 +8,7 @@ use http_body::Body;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
-    service::service_fn,
+    service::{Service, service_fn},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls_pki_types::CertificateDer;
@@ -26,6 +26,7 @@ use super::{
     client_address,
     guarded_io::GuardedIo,
     proxy_protocol,
+    untaken::Replies,
 };
 
 /// How much of a body is read or written at once, and kept for a connection.
@@ -154,18 +155,6 @@ where
             Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))
         }
     });
-    // Both kinds of connection end in the same way but share no trait.
-    macro_rules! until_stopped {
-        ($connection:expr) => {{
-            let mut connection = pin!($connection);
-            tokio::select! {
-                ended = connection.as_mut() => return Ok(ended?),
-                _ = stop.wait_for(|stopped| *stopped) => {}
-            }
-            connection.as_mut().graceful_shutdown();
-            Ok(connection.await?)
-        }};
-    }
     match protocol {
         Protocol::Http1 => {
             let mut server = http1::Builder::new();
@@ -174,9 +163,21 @@ where
                 .max_headers(limits.max_headers)
                 .max_buf_size(BUFFER.max(limits.max_head_size));
             server.timer(TokioTimer::new()).header_read_timeout(None);
-            until_stopped!(server.serve_connection(io, service))
+            let mut connection = pin!(server.serve_connection(io, service));
+            tokio::select! {
+                ended = connection.as_mut() => return Ok(ended?),
+                _ = stop.wait_for(|stopped| *stopped) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            Ok(connection.await?)
         }
         Protocol::Http2 => {
+            let replies = Replies::default();
+            let watched = replies.clone();
+            let service = service_fn(move |request| {
+                let (answer, replies) = (service.call(request), watched.clone());
+                async move { Ok::<_, Infallible>(answer.await?.map(|body| replies.watch(body))) }
+            });
             let mut server = http2::Builder::new(TokioExecutor::new());
             server
                 .timer(TokioTimer::new())
@@ -185,7 +186,17 @@ where
                 .max_send_buf_size(BUFFER)
                 .initial_stream_window_size(256 * 1024)
                 .initial_connection_window_size(1024 * 1024);
-            until_stopped!(server.serve_connection(io, service))
+            let mut connection = pin!(server.serve_connection(io, service));
+            let mut stopping = false;
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => return Ok(ended?),
+                    _ = stop.wait_for(|stopped| *stopped), if !stopping => stopping = true,
+                    // Its other replies go on, but it begins no more; without a request it is idle and ends as such.
+                    () = replies.let_go(limits.stall_timeout) => {}
+                }
+                connection.as_mut().graceful_shutdown();
+            }
         }
     }
 }

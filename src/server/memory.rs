@@ -72,10 +72,16 @@ impl Memory {
         self.limit.store(limit, Relaxed);
     }
 
-    /// Looks again and again. Never ends.
-    pub async fn watch(self: Arc<Self>) {
+    /// Looks again and again, and has what can be spared given up whenever it gets worse. Never ends.
+    pub async fn watch(self: Arc<Self>, give_up: impl Fn()) {
+        let mut before = Level::Enough;
         loop {
             self.look();
+            let level = self.level();
+            if level > before {
+                give_up();
+            }
+            before = level;
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -12,6 +12,7 @@ mod proxy_protocol;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod untaken;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

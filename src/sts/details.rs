@@ -9,6 +9,7 @@ use crate::{
     credentials::{Authenticated, Session, TemporaryCredentials},
     iam::Principal,
     identity::Identity,
+    sigv4::Claim,
 };
 
 /// What leads from a session to the call that made it.
@@ -16,6 +17,8 @@ use crate::{
 pub struct Details {
     /// Nothing is gathered otherwise.
     pub(super) wanted: bool,
+    /// The access key id that a signature claims.
+    pub claimed: String,
     /// Whoever signed.
     pub caller: Option<(Arc<Session>, Arc<Principal>)>,
     /// Whoever was proven without a signature.
@@ -41,6 +44,12 @@ impl Details {
         Self { wanted, parameters, ..Self::default() }
     }
 
+    pub(super) fn claims(&mut self, claim: &impl Claim) {
+        if self.wanted {
+            self.claimed = cut(claim.access_key_id(), MOST_CLAIMED);
+        }
+    }
+
     pub(super) fn signed_by(&mut self, caller: &Authenticated) {
         self.caller = self.wanted.then(|| caller.shared());
     }
@@ -59,6 +68,8 @@ impl Details {
     }
 }
 
+/// As much of a claimed access key id is kept, in bytes.
+const MOST_CLAIMED: usize = 128;
 /// As much of a value is kept, in bytes: nobody may be proven yet.
 const MOST: usize = 2048;
 
@@ -75,7 +86,10 @@ const SHOWN: [(&str, &str); 6] = [
 impl Parameters {
     fn shown(&self) -> Vec<(&'static str, String)> {
         let known = SHOWN.iter().filter_map(|(name, shown)| Some((*shown, self.value(name)?)));
-        let cut = |value: &str| value.get(..value.floor_char_boundary(MOST)).unwrap_or_default().to_owned();
-        known.map(|(name, value)| (name, cut(value))).collect()
+        known.map(|(name, value)| (name, cut(value, MOST))).collect()
     }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }

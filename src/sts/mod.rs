@@ -158,7 +158,7 @@ impl Service {
         if let Some(proof) = action.proof() {
             return self.assume_role_with(proof, &parameters, &request, now, request_id, record).await;
         }
-        let caller = self.caller(&request, now).await?;
+        let caller = self.caller(&request, now, record).await?;
         record.principal = caller.principal().arn.to_string();
         caller.session().access_key_id.as_str().clone_into(&mut record.access_key_id);
         record.details.signed_by(&caller);
@@ -210,10 +210,16 @@ impl Service {
         }
     }
 
-    async fn caller(&self, request: &Request<'_>, now: Timestamp) -> Result<Authenticated, StsError> {
+    async fn caller(
+        &self,
+        request: &Request<'_>,
+        now: Timestamp,
+        record: &mut Record,
+    ) -> Result<Authenticated, StsError> {
         let mut body_sha256 = [0; 32];
         body_sha256.copy_from_slice(digest::digest(&digest::SHA256, request.body).as_ref());
         let signed = SignedRequest::parse_sts(request.head, body_sha256)?;
+        record.details.claims(&signed);
         Ok(self.sessions.authenticate_sts(&signed, &self.rules, now).await?)
     }
 

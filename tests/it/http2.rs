@@ -15,6 +15,7 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -241,4 +242,77 @@ async fn floods_of_frames_end_the_connection_and_nothing_else() {
     gateway.backend().forget();
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
     assert_eq!(gateway.backend().requests().len(), 1);
+}
+
+const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// The same request on so many streams, into which nothing may be sent.
+async fn without_a_window(gateway: &Gateway, streams: u32, head: &[(&str, &str)]) -> TcpStream {
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &NO_WINDOW));
+    for index in 0..streams {
+        bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, index * 2 + 1, &block(head)));
+    }
+    let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
+    socket.write_all(&bytes).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    socket
+}
+
+async fn ends(mut socket: TcpStream) {
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it is still open");
+}
+
+#[tokio::test]
+async fn refusals_that_nobody_fetches_keep_nobody_out() {
+    let limits = "[limits]\nmax_requests = 4\nstall_timeout = \"500ms\"\nidle_timeout = \"500ms\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
+    let keys = gateway.session().await;
+    let unsigned = [(":method", "GET"), (":scheme", "http"), (":path", "/bucket/key"), (":authority", "h")];
+    let holding = without_a_window(&gateway, 20, &unsigned).await;
+    gateway.backend().saw_nothing();
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    ends(holding).await;
+}
+
+#[tokio::test]
+async fn objects_that_nobody_fetches_give_their_places_back_and_the_connection_ends() {
+    let limits = "[limits]\nmax_requests = 4\nstall_timeout = \"700ms\"\nidle_timeout = \"500ms\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
+    let keys = gateway.session().await;
+    gateway.backend().answers(|_| crate::support::Answer::new(200, vec![b'x'; 8 << 20]));
+    let head = signed(&gateway, &keys, "GET", b"");
+    let holding = without_a_window(&gateway, 4, &borrowed(&head)).await;
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_error(503, "SlowDown");
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    gateway.backend().answers(|_| crate::support::Answer::new(200, b"x".to_vec()));
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    ends(holding).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_nobody_takes_does_not_end_the_others_of_its_connection() {
+    let gateway = Gateway::builder().toml("[limits]\nstall_timeout = \"500ms\"\n").start().await;
+    let keys = gateway.session().await;
+    gateway.backend().answers(|_| crate::support::Answer::new(200, vec![b'x'; 1 << 20]));
+    let head = signed(&gateway, &keys, "GET", b"");
+    let mut socket = without_a_window(&gateway, 2, &borrowed(&head)).await;
+    // The window of stream 3 opens again and again; stream 1 waits for ever and is let go meanwhile.
+    let (mut reader, mut writer) = socket.split();
+    let opening = async {
+        for _ in 0..18 {
+            for stream in [0, 3] {
+                writer.write_all(&frame(WINDOW_UPDATE, 0, stream, &65_536_u32.to_be_bytes())).await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+    };
+    let mut received = Vec::new();
+    let reading = tokio::time::timeout(Duration::from_millis(1500), reader.read_to_end(&mut received));
+    let _ = tokio::join!(opening, reading);
+    assert!(received.iter().filter(|byte| **byte == b'x').count() >= 1 << 20);
+    // The answer to the next request is that there is none: the connection has said so.
+    assert!(received.windows(9).any(|head| head[3] == GOAWAY && head[..3] == [0, 0, 8]));
 }

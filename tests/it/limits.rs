@@ -111,7 +111,7 @@ async fn a_client_that_does_not_read_is_let_go() {
     let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
     socket.write_all(&head).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
-    // What was in the buffers of the system comes, and then the end, long before 64 MiB.
+    // What was in the buffers of the system comes, and then the end. They are kept small: else such clients take megabytes each.
     let mut received = 0;
     let mut buffer = vec![0; 1 << 20];
     while let Ok(Ok(read)) = tokio::time::timeout(Duration::from_secs(5), socket.read(&mut buffer)).await {
@@ -120,7 +120,7 @@ async fn a_client_that_does_not_read_is_let_go() {
         }
         received += read;
     }
-    assert!(received < 32 << 20, "{received}");
+    assert!(received < 2 << 20, "{received}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod audit_outages;
 mod bodies;
 mod certificate_rotation;
 mod certificates;

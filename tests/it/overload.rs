@@ -196,3 +196,23 @@ async fn the_health_command_says_what_the_gateway_says_whatever_else_is_in_the_f
     let (code, said) = ask("[listen]\n".to_owned(), &[]);
     assert!(code == Some(1) && said.contains("has no [admin]"), "{code:?} {said}");
 }
+
+#[tokio::test]
+async fn sessions_in_the_cache_are_given_up_for_memory_and_none_of_them_ends() {
+    let gateway = Gateway::builder().toml(ADMIN).start().await;
+    let sessions = [gateway.session().await, gateway.session().await];
+    assert_eq!(metric(&gateway, "daypass_sessions_cached").await, 2);
+    gateway.memory().pretend(95, 100);
+    for _ in 0..500 {
+        if metric(&gateway, "daypass_sessions_cached").await == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(metric(&gateway, "daypass_sessions_cached").await, 0);
+    gateway.memory().pretend(50, 100);
+    for session in &sessions {
+        gateway.send(session, call("GET", "/bucket/key")).await.is_ok();
+    }
+    assert_eq!(metric(&gateway, "daypass_session_cache_total{result=\"miss\"}").await, 2);
+}

@@ -71,6 +71,22 @@ def the_service_finds_the_secrets_that_its_configuration_names():
     assert named == given, (named, given)
 
 
+def what_the_service_writes_lies_in_its_own_folder():
+    unit = directives(UNIT.read_text())
+    assert unit["StateDirectory"] == ["daypass"] and unit["StateDirectoryMode"] == ["0700"] and unit["ProtectSystem"] == ["strict"]
+    _, objects = rendered()
+    _, kept = rendered("--set", "state.claim=kept,replicas=1")
+    pod, with_claim = ([item for item in items if item["kind"] == "Deployment"][0]["spec"]["template"]["spec"] for items in (objects, kept))
+    writable = [mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if not mount.get("readOnly")]
+    assert writable == ["/var/lib/daypass"], writable
+    volume = lambda spec: {name: value for item in spec["volumes"] if item["name"] == "state" for name, value in item.items()}
+    assert "emptyDir" in volume(pod) and volume(with_claim)["persistentVolumeClaim"] == {"claimName": "kept"}
+    (config,) = [item["data"]["daypass.toml"] for item in objects if item["kind"] == "ConfigMap"]
+    for text in ((ROOT / "packaging/daypass.toml").read_text(), config):
+        files = re.findall(r'^#? ?file = "(.*)"', text, flags=re.MULTILINE)
+        assert files and all(file.startswith("/var/lib/daypass/") for file in files), files
+
+
 def nothing_that_the_program_calls_is_forbidden_to_the_service():
     groups, name = {}, None
     for line in run("systemd-analyze", "syscall-filter").splitlines():

@@ -178,7 +178,9 @@ impl Builder {
         let file = folder.path().join("daypass.toml");
         std::fs::write(&file, self.text(&endpoint)).unwrap();
         for (name, content) in &self.files {
-            std::fs::write(folder.path().join(name), content).unwrap();
+            let file = folder.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, content).unwrap();
         }
         let config = match config::load(&file, &|_| None) {
             Ok(config) => config,
@@ -238,6 +240,11 @@ impl Gateway {
     /// Of a gateway with `[admin]`.
     pub fn admin_address(&self) -> SocketAddr {
         self.running.admin_address().unwrap()
+    }
+
+    /// Stops it, and waits until it has ended.
+    pub async fn stop(self) {
+        self.running.shutdown().await;
     }
 
     /// Stops it; gives what becomes of it and where the admin listener is.

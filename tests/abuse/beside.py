@@ -1,0 +1,303 @@
+"""A gateway on cores of its own, a good client beside whoever abuses it, and what both of them cost and suffer."""
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import multiprocessing
+import os
+import pathlib
+import ssl
+import statistics
+import sys
+import time
+import urllib.request
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.credentials
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/clients"), str(ROOT / "benches")]
+os.environ.setdefault("DAYPASS_PROFILE", "release")
+
+import compare  # noqa: E402
+import rig  # noqa: E402
+from run import session_of  # noqa: E402
+
+MIB = 1024 * 1024
+BIG = 64 * MIB
+FORK = multiprocessing.get_context("fork")
+ALL_CORES = sorted(os.sched_getaffinity(0))
+# The gateway, or nginx in its place, has the first half; the storage, the good client and the abuser share the rest.
+GATEWAY_CORES = set(ALL_CORES[:len(ALL_CORES) // 2] or ALL_CORES)
+OTHER_CORES = set(ALL_CORES) - GATEWAY_CORES or GATEWAY_CORES
+
+
+@contextlib.contextmanager
+def on(cores):
+    """What is started within runs on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def content(path):
+    """What the storage has at a path: no two objects are the same."""
+    return path.encode() + b"x" * 1024
+
+
+def storage(folder):
+    """nginx with objects that are their own name, and one of 64 MiB."""
+    # Workers of nginx are nobody: they may pass through the folder, not look around in it.
+    folder.chmod(0o711)
+    (folder / "bench").mkdir()
+    with open(folder / "bench/big", "wb") as file:
+        file.truncate(BIG)
+    return compare.nginx(folder, "origin", f"""
+  server {{
+    listen 127.0.0.1:PORT backlog=4096;
+    location = /bench/big {{ root {folder}; }}
+    location / {{ default_type application/octet-stream; add_header ETag '"0123456789abcdef0123456789abcdef"'; return 200 "${{uri}}{'x' * 1024}"; }}
+  }}""")
+
+
+def signed_headers(method, url, keys, service="s3", body=b"", **headers):
+    """Lower-case names; with the host, which botocore leaves to the client."""
+    request = botocore.awsrequest.AWSRequest(method, url, data=body, headers=headers)
+    signer = botocore.auth.S3SigV4Auth if service == "s3" else botocore.auth.SigV4Auth
+    signer(botocore.credentials.Credentials(*keys), service, "us-east-1").add_auth(request)
+    return {"host": url.split("/")[2]} | {name.lower(): value for name, value in request.headers.items()}
+
+
+def head_of(method, url, headers):
+    target = "/" + url.split("/", 3)[3]
+    return (f"{method} {target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n").encode()
+
+
+def signed_head(method, url, keys, service="s3", body=b"", **headers):
+    return head_of(method, url, signed_headers(method, url, keys, service, body, **headers))
+
+
+async def read_reply(reader):
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    length = int(head.split("content-length: ", 1)[1].split("\r\n", 1)[0])
+    return int(head.split(" ", 2)[1]), await reader.readexactly(length)
+
+
+class Good:
+    """Signed GETs at a steady rate, whether or not the ones before were answered; each `fresh_every`th on a connection of its own."""
+
+    def __init__(self, endpoint, keys, ca=None, rate=200, fresh_every=4):
+        self.endpoint, self.keys, self.ca, self.rate, self.fresh_every = endpoint, keys, ca, rate, fresh_every
+        self.results = []
+
+    def __enter__(self):
+        self.stopped = FORK.Event()
+        self.told, telling = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(target=self._drive, args=(telling,))
+        with on(OTHER_CORES):
+            self.process.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        if self.told.poll(30):
+            self.results = self.told.recv()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
+
+    def _drive(self, telling):
+        gc.disable()
+        telling.send(asyncio.run(self._all()))
+
+    async def _all(self):
+        self.kept, self.tls = [], ssl.create_default_context(cafile=self.ca) if self.ca else None
+        tasks, number, begun = set(), 0, time.monotonic()
+        while not self.stopped.is_set():
+            due = begun + number / self.rate
+            await asyncio.sleep(max(0, due - time.monotonic()))
+            task = asyncio.create_task(self._one(number, due))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            number += 1
+        await asyncio.gather(*tasks)
+        return self.results
+
+    async def _one(self, number, due):
+        url = f"{self.endpoint}/bench/{number:08}"
+        head = signed_head("GET", url, self.keys)
+        fresh = self.fresh_every and number % self.fresh_every == 0
+        begun, wrong = time.monotonic(), None
+        try:
+            async with asyncio.timeout(15):
+                reader, writer = await self._connection(fresh)
+                writer.write(head)
+                status, body = await read_reply(reader)
+            if status != 200 or body != content(f"/bench/{number:08}"):
+                wrong = f"{status} {body[:200]}"
+            if fresh:
+                writer.close()
+            else:
+                self.kept.append((time.monotonic(), reader, writer))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            wrong = f"{type(error).__name__}: {error}"
+        self.results.append((begun, time.monotonic() - begun, begun - due, wrong))
+
+    async def _connection(self, fresh):
+        # One that has been idle could be closed at this moment: a good client does not take it.
+        while self.kept and self.kept[0][0] < time.monotonic() - 1.5:
+            self.kept.pop(0)[2].close()
+        if self.kept and not fresh:
+            return self.kept.pop()[1:]
+        host, port = self.endpoint.split("/")[2].split(":")
+        return await asyncio.open_connection("127.0.0.1", int(port), ssl=self.tls, server_hostname=host if self.tls else None)
+
+    def seen(self, start, end):
+        """Milliseconds of the requests that were sent in this time, and what went wrong."""
+        within = [result for result in self.results if start <= result[0] < end]
+        taken = sorted(latency * 1000 for _, latency, _, _ in within) or [0.0]
+        return {"requests": len(within), "p50": statistics.median(taken), "p99": taken[min(len(taken) - 1, int(len(taken) * 0.99))], "max": taken[-1],
+                "lag": sorted([lag for _, _, lag, _ in within] or [0])[int(len(within) * 0.99) - 1] * 1000, "wrong": [wrong for *_, wrong in within if wrong]}
+
+
+def memory(pid, field="VmRSS"):
+    """MiB."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise KeyError(field)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def sockets(port):
+    """The established connections of this port's clients, from the port's side, as the system has them."""
+    end = f":{port:04X}"
+    fields = (line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return [line for line in fields if line[1].endswith(end) and line[3] == "01"]
+
+
+def connections(port):
+    return len(sockets(port))
+
+
+def unsent(port):
+    """MiB that the system keeps for these clients and that they have not taken."""
+    return sum(int(line[4].split(":")[0], 16) for line in sockets(port)) / MIB
+
+
+def waited(pid):
+    """Seconds that its threads were ready and had no processor."""
+    return sum(int(file.read_text().split()[1]) for file in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def run_abuse(telling, abuse, arguments):
+    os.nice(10)
+    try:
+        result = abuse(*arguments)
+        telling.send((asyncio.run(result) if inspect.iscoroutine(result) else result, None))
+    except Exception as error:  # noqa: BLE001: an abuse that does not run is a failed test, whatever the reason
+        telling.send((None, f"{type(error).__name__}: {error}"))
+
+
+class Trial:
+    """A fresh gateway with a good client: calm, under abuse, after it."""
+
+    def __init__(self, name, place, limits="", tls=False, calm=4, **good):
+        self.name, self.place, self.calm_seconds, self.good_settings = name, place, calm, good
+        self.certificates = place.certificates if tls else None
+        self.admin = rig.free_port()
+        limits += f'\n[admin]\naddress = "127.0.0.1:{self.admin}"\n'
+        with on(GATEWAY_CORES):
+            self.gateway = self.start(limits)
+        self.result = None
+
+    def start(self, limits):
+        return rig.Gateway(self.place.backend, self.place.folder, self.certificates, limits=limits)
+
+    def keys_of(self):
+        return session_of(self.gateway, self.certificates)
+
+    @property
+    def endpoint(self):
+        return self.gateway.endpoint
+
+    @property
+    def pid(self):
+        return self.gateway.process.pid
+
+    def __enter__(self):
+        self.gateway.wait_until_it_listens()
+        self.keys = self.keys_of()
+        self.good = Good(self.endpoint, self.keys, self.certificates and self.certificates.ca, **self.good_settings).__enter__()
+        time.sleep(1)
+        self.began = time.monotonic()
+        time.sleep(self.calm_seconds)
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        self.before = (memory(self.pid), descriptors(self.pid))
+        return self
+
+    def under(self, abuse, *arguments):
+        """Runs it in a process of its own, with less right to the processor than the good client; gives what it gives."""
+        told, telling = FORK.Pipe(duplex=False)
+        process = FORK.Process(target=run_abuse, args=(telling, abuse, arguments))
+        cpu, wait, self.abuse_began = compare.cpu_seconds(self.gateway), waited(self.pid), time.monotonic()
+        with on(OTHER_CORES):
+            process.start()
+        self.peak_descriptors, self.peak_unsent = self.before[1], 0
+        while not told.poll(0.1):
+            self.peak_unsent = max(self.peak_unsent, unsent(self.gateway.port))
+            self.peak_descriptors = max(self.peak_descriptors, descriptors(self.pid))
+            if not process.is_alive() and not told.poll(0):
+                raise RuntimeError(f"{self.name}: the abuse ended without a word")
+        self.abuse_ended = time.monotonic()
+        self.cpu, self.waited = compare.cpu_seconds(self.gateway) - cpu, waited(self.pid) - wait
+        self.result, wrong = told.recv()
+        process.join()
+        if wrong:
+            raise RuntimeError(f"{self.name}: {wrong}")
+        return self.result
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                time.sleep(3)
+                self.alive = self.gateway.process.poll() is None
+                self.peak = memory(self.pid, "VmHWM")
+                self.good.__exit__()
+                until = time.monotonic() + 10
+                while connections(self.gateway.port) and time.monotonic() < until:
+                    time.sleep(0.1)
+                self.after = (memory(self.pid), descriptors(self.pid), connections(self.gateway.port))
+                self.calm = self.good.seen(self.began, self.abuse_began)
+                self.abused = self.good.seen(self.abuse_began, self.abuse_ended)
+                self.later = self.good.seen(self.abuse_ended + 0.5, time.monotonic())
+            else:
+                self.good.__exit__()
+        finally:
+            self.gateway.stop()
+
+    def metric(self, name):
+        page = urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10).read().decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in page.splitlines() if line.startswith((name + " ", name + "{")))
+
+
+class NginxTrial(Trial):
+    """The same before nginx as a plain proxy, which verifies nothing: what a shared machine does to anybody."""
+
+    def start(self, _):
+        return compare.plain_proxy(self.place.folder, self.place.port)
+
+    def keys_of(self):
+        return rig.ROOT_KEY, rig.ROOT_SECRET, None
+
+    @property
+    def endpoint(self):
+        return f"http://127.0.0.1:{self.gateway.port}"
