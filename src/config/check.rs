@@ -265,7 +265,7 @@ fn limits(table: Table<'_>) -> Limits {
         header_timeout: duration("header_timeout", 15),
         idle_timeout: duration("idle_timeout", 75),
         stall_timeout: duration("stall_timeout", 60),
-        drain_delay: duration("drain_delay", 0),
+        drain_delay: table.parsed("drain_delay", values::delay).unwrap_or_default(),
         drain_timeout: duration("drain_timeout", 60),
         max_head_size: small("max_head_size", 16 << 10),
         max_headers: table.count("max_headers", 100),
