@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod admin;
 mod audit;
 mod bodies;
 mod certificate_rotation;
