@@ -11,6 +11,7 @@
 mod admin;
 mod audit;
 mod bodies;
+mod canary;
 mod certificate_rotation;
 mod certificates;
 mod decisions;
