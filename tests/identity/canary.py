@@ -6,8 +6,8 @@ import re
 import subprocess
 import urllib.parse
 
+import component  # first: it finds the rig
 import rig
-from component import fetch
 
 ACTIONS = [f"AssumeRoleWith{way}" for way in ("WebIdentity", "ClientGrants", "LDAPIdentity", "Certificate", "CustomToken")]
 
@@ -63,7 +63,7 @@ def shown(gateway):
     keep("cmdline", pathlib.Path(f"/proc/{gateway.process.pid}/cmdline").read_text().replace("\0", "\n"))
     headers = {"Authorization": f"Bearer {gateway.admin_token}"}
     for name, path in (("metrics", "/metrics"), ("ready", "/health/ready?verbose"), ("api", "/v1/revocations"), ("nothing", "/v1/nothing")):
-        keep(name, fetch(gateway.admin + path, None, headers=headers)[2].decode())
+        keep(name, component.fetch(gateway.admin + path, None, headers=headers)[2].decode())
     keep("error", misused(gateway))
     return files
 

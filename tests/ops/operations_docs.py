@@ -373,6 +373,9 @@ class Effects:
         desk.lives(self.leaked)
         desk.lives(self.others)
         assert desk.get(self.below, "app/2") == b"two"
+        # Somebody who knows no more than the id claims it.
+        forged = Keys({"AccessKeyId": self.leaked.id, "SecretAccessKey": "guessed", "SessionToken": self.leaked.token})
+        assert desk.get(forged) == "SignatureDoesNotMatch"
         desk.more["LEAKED"] = self.leaked.id
 
     def incident_who(self, printed):
