@@ -161,6 +161,10 @@ impl From<sigv4::Error> for S3Error {
         let code = ErrorCode::named(error.code()).unwrap_or(ErrorCode::AccessDenied);
         let refused = Self::new(code, error.to_string());
         match error {
+            // Of a form it is the policy as it came: there is nothing to compare, and its conditions hold the session token.
+            E::SignatureDoesNotMatch(mismatch) if mismatch.canonical_request.is_empty() => refused
+                .with("AWSAccessKeyId", mismatch.access_key_id)
+                .with("SignatureProvided", mismatch.signature_provided),
             E::SignatureDoesNotMatch(mismatch) => {
                 let canonical = without_secrets(&mismatch.canonical_request);
                 refused
