@@ -8,9 +8,11 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod admin;
 mod audit;
 mod audit_outages;
 mod bodies;
+mod canary;
 mod certificate_rotation;
 mod certificates;
 mod decisions;
