@@ -60,7 +60,9 @@ def origin(folder, files):
     location = /bench/large {{ default_type application/octet-stream; {etag} alias {files}/large; }}
     location = /bench {{ default_type application/xml; alias {files}/list; }}
     location = /bench/ {{ default_type application/xml; alias {files}/list; }}
-    location = /bench/put {{ {etag} return 200; }}
+    # The whole body comes in before there is an answer.
+    location = /bench/put {{ client_body_buffer_size 80m; proxy_pass http://127.0.0.1:PORT/stored; proxy_pass_request_body off; proxy_set_header Content-Length ""; }}
+    location = /stored {{ {etag} return 200; }}
   }}""")
 
 
