@@ -11,15 +11,15 @@ use tokio::{
 use crate::support::{Gateway, Keys, Reply, allow, call, hmac_sha256, parse_reply, raw};
 
 /// A form to be, with its policy.
-struct Form {
-    fields: Vec<(String, String)>,
-    conditions: String,
+pub struct Form {
+    pub fields: Vec<(String, String)>,
+    pub conditions: String,
     expiration: &'static str,
     file: Vec<u8>,
     after: String,
 }
 
-fn form() -> Form {
+pub fn form() -> Form {
     Form {
         fields: vec![("key".into(), "user/${filename}".into())],
         conditions: r#"{"bucket":"bucket"},["starts-with","$key","user/"]"#.into(),
@@ -41,7 +41,7 @@ impl Form {
         self
     }
 
-    async fn send(&self, gateway: &Gateway, keys: &Keys) -> Reply {
+    pub async fn send(&self, gateway: &Gateway, keys: &Keys) -> Reply {
         self.send_bent(gateway, keys, |_| {}).await
     }
 

@@ -9,10 +9,12 @@
 )]
 
 mod audit;
+mod audit_operations;
 mod audit_outages;
 mod bodies;
 mod certificate_rotation;
 mod certificates;
+mod clock_jumps;
 mod decisions;
 #[cfg(feature = "demo")]
 mod demo;
@@ -36,6 +38,7 @@ mod reload;
 mod revocation;
 mod roles;
 mod shared_revocation;
+mod stopping;
 mod storage_endpoints;
 mod storage_failures;
 mod structure;
