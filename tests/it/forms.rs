@@ -296,6 +296,11 @@ async fn a_file_that_is_being_read_is_given_up_when_memory_is_nearly_full() {
     read.expect("an answer").unwrap();
     parse_reply(&answer).is_error(503, "SlowDown");
     gateway.backend().saw_nothing();
-    gateway.memory().pretend(9, 100);
+    gateway.memory().pretend(9 << 20, 100 << 20);
     assert_eq!(form.send(&gateway, &keys).await.status, 204);
+    // What it brings counts itself, before anybody looks again.
+    gateway.backend().forget();
+    gateway.memory().pretend(100_000, 500_000);
+    form.send(&gateway, &keys).await.is_error(503, "SlowDown");
+    gateway.backend().saw_nothing();
 }
