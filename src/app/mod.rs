@@ -1,6 +1,7 @@
 //! The composition root: from a configuration to a running gateway.
 
 mod assemble;
+mod descriptors;
 mod reload;
 
 use std::{net::SocketAddr, num::NonZero, pin::Pin, sync::Arc, thread};
@@ -130,6 +131,7 @@ pub async fn start(config: Config, source: Option<Source>, clock: Arc<dyn Clock>
 /// Runs a gateway until the system asks it to stop: one runtime for each core, each with its own listener and its own pool
 /// to the backend, so that a request stays on its core from the first byte to the last.
 pub fn serve(config: Config, source: Source, clock: Arc<dyn Clock>) -> anyhow::Result<()> {
+    descriptors::raise(config.limits.max_connections);
     let workers = thread::available_parallelism().map_or(1, NonZero::get);
     let (address, listeners) = listen_for(workers, config.listen.address)?;
     let admin = config.admin.clone();

@@ -126,6 +126,7 @@ impl Gateway {
         let most = most.min(MAX_FORM_FILE);
         let mut bytes = BytesMut::new();
         while let Some(piece) = within(stall, async { file.chunk().await.map_err(of_multipart) }).await? {
+            self.lasting.memory().takes(piece.len());
             if self.lasting.memory().level() == Level::Full {
                 self.lasting.metrics.throttled().count(ThrottleCause::Memory);
                 return Err(slow_down());

@@ -121,6 +121,7 @@ impl Status {
             sessions_cached: gateway.sessions.kept(),
             endpoints: endpoints(&gateway),
             providers: providers(&gateway),
+            revocations_age: gateway.lasting.revocations().age(gateway.lasting.now()),
             directory_up: gateway.sts.ways().ldap.as_ref().and_then(|ldap| ldap.is_up()),
         })
     }

@@ -108,18 +108,31 @@ impl Memory {
         (limit > 0).then(|| (self.used.load(Relaxed), limit))
     }
 
+    /// Counts bytes that a request is about to hold, until the next look finds them: many requests that hold much would pass the limit
+    /// between two looks.
+    pub fn takes(&self, bytes: usize) {
+        if self.limit.load(Relaxed) > 0 {
+            self.used.fetch_add(bytes as u64, Relaxed);
+            self.judge();
+        }
+    }
+
     fn look(&self) {
         if let Some(used) = self.source.lock().unwrap_or_else(PoisonError::into_inner).used() {
             self.used.store(used, Relaxed);
         }
+        self.judge();
+    }
+
+    fn judge(&self) {
         let before = self.level();
         let level = self
             .figures()
             .map_or(Level::Enough, |(used, limit)| next(before, used.saturating_mul(100) / limit));
-        if level == before {
+        // Several threads may find out at once; one says so.
+        if self.level.swap(level as u8, Relaxed) == level as u8 {
             return;
         }
-        self.level.store(level as u8, Relaxed);
         let (used, limit) = self.figures().unwrap_or_default();
         match level {
             Level::Enough => {
@@ -272,6 +285,20 @@ mod tests {
         let own = "3:cpu,cpuacct:/docker/a\n2:memory:/docker/a\n0::/\n";
         let (source, limit) = group(own, root.path()).unwrap();
         assert_eq!((source.used(), limit), (Some(1000), 2000));
+    }
+
+    #[test]
+    fn what_requests_take_between_two_looks_counts_at_once() {
+        let memory = Memory::default();
+        memory.takes(1 << 40);
+        assert_eq!((memory.level(), memory.figures()), (Level::Enough, None));
+        memory.pretend(80, 100);
+        for (bytes, wanted) in [(9, Level::Enough), (1, Level::Short), (6, Level::Short), (1, Level::Full)] {
+            memory.takes(bytes);
+            assert_eq!(memory.level(), wanted, "{:?}", memory.figures());
+        }
+        memory.pretend(80, 100);
+        assert_eq!(memory.level(), Level::Enough);
     }
 
     #[test]

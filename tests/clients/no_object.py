@@ -11,6 +11,7 @@ import hmac
 import pathlib
 import socket
 import sys
+import threading
 import time
 import zlib
 
@@ -169,8 +170,23 @@ def client_goes_away(place, key):
     Put(place, key, UNSIGNED_TRAILER, [DECODED, CRC]).send(whole, stop_after=len(whole) - 1)
 
 
+def gateway_is_killed(place, _):
+    """By kill -9, while both keys are being written; it is gone afterwards."""
+    if place.gateway.process.poll() is not None:
+        return
+    puts = [Put(place, key, "UNSIGNED-PAYLOAD") for key in ("new", "old")]
+    sending = [threading.Thread(target=put.send, args=(BODY,), kwargs={"stop_after": SIZE - 1}) for put in puts]
+    for thread in sending:
+        thread.start()
+    time.sleep(0.1)
+    place.gateway.stop(kill=True)
+    for thread in sending:
+        thread.join()
+
+
 WRONG = [hash_of_other_bytes, signed_chunks_last_chunk, signed_chunks_final_chunk, signed_trailer_wrong_signature, signed_trailer_wrong_checksum,
-         unsigned_trailer_wrong_checksum, unsigned_trailer_missing, checksum_header, content_md5, length_too_short, length_too_long, client_goes_away]
+         unsigned_trailer_wrong_checksum, unsigned_trailer_missing, checksum_header, content_md5, length_too_short, length_too_long, client_goes_away,
+         gateway_is_killed]
 
 
 def main():

@@ -11,15 +11,15 @@ use tokio::{
 use crate::support::{Gateway, Keys, Reply, allow, call, hmac_sha256, parse_reply, raw};
 
 /// A form to be, with its policy.
-struct Form {
-    fields: Vec<(String, String)>,
-    conditions: String,
+pub struct Form {
+    pub fields: Vec<(String, String)>,
+    pub conditions: String,
     expiration: &'static str,
     file: Vec<u8>,
     after: String,
 }
 
-fn form() -> Form {
+pub fn form() -> Form {
     Form {
         fields: vec![("key".into(), "user/${filename}".into())],
         conditions: r#"{"bucket":"bucket"},["starts-with","$key","user/"]"#.into(),
@@ -41,7 +41,7 @@ impl Form {
         self
     }
 
-    async fn send(&self, gateway: &Gateway, keys: &Keys) -> Reply {
+    pub async fn send(&self, gateway: &Gateway, keys: &Keys) -> Reply {
         self.send_bent(gateway, keys, |_| {}).await
     }
 
@@ -299,6 +299,11 @@ async fn a_file_that_is_being_read_is_given_up_when_memory_is_nearly_full() {
     read.expect("an answer").unwrap();
     parse_reply(&answer).is_error(503, "SlowDown");
     gateway.backend().saw_nothing();
-    gateway.memory().pretend(9, 100);
+    gateway.memory().pretend(9 << 20, 100 << 20);
     assert_eq!(form.send(&gateway, &keys).await.status, 204);
+    // What it brings counts itself, before anybody looks again.
+    gateway.backend().forget();
+    gateway.memory().pretend(100_000, 500_000);
+    form.send(&gateway, &keys).await.is_error(503, "SlowDown");
+    gateway.backend().saw_nothing();
 }

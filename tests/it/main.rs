@@ -10,11 +10,13 @@
 
 mod admin;
 mod audit;
+mod audit_operations;
 mod audit_outages;
 mod bodies;
 mod canary;
 mod certificate_rotation;
 mod certificates;
+mod clock_jumps;
 mod decisions;
 #[cfg(feature = "demo")]
 mod demo;
@@ -38,6 +40,7 @@ mod reload;
 mod revocation;
 mod roles;
 mod shared_revocation;
+mod stopping;
 mod storage_endpoints;
 mod storage_failures;
 mod structure;

@@ -1,4 +1,4 @@
-//! What operators are told: `check --online` and `explain --token`.
+//! What operators are told: `check --online`, `explain --token`, too few file descriptors.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use daypass::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    NOW, Provider, Scripted, SigningKey, allow,
+    Gateway, NOW, Provider, Scripted, SigningKey, allow,
     storage::{Storage, nobody},
 };
 
@@ -175,4 +175,25 @@ async fn a_check_says_which_address_of_the_storage_cannot_be_reached() {
     assert!(findings[1].result.as_ref().unwrap_err().contains("refused"), "{findings:?}");
     assert_eq!(findings.len(), 2);
     assert!(storage.heads().is_empty(), "nothing was asked");
+}
+
+fn open_files(limits: &str) -> Vec<&str> {
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().skip(3).take(2).collect()
+}
+
+#[tokio::test]
+async fn the_limit_of_file_descriptors_is_raised_and_too_low_a_one_is_told() {
+    let low = "ulimit -Sn 256; ulimit -Hn 1000; exec \"$0\" \"$@\"";
+    let program = Gateway::builder().spawn_by(low).await;
+    assert_eq!(open_files(&program.limits()), ["1000", "1000"]);
+    let log = program.log().text();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("limits.max_connections")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    for part in ["WARN", "limit=1000", "needed=20128", "LimitNOFILE"] {
+        assert!(told[0].contains(part), "{part}: {log}");
+    }
+    let few = Gateway::builder().toml("[limits]\nmax_connections = 436\n").spawn_by(low).await;
+    assert_eq!(open_files(&few.limits()), ["1000", "1000"]);
+    assert!(!few.log().text().contains("descriptors"), "{}", few.log().text());
 }

@@ -110,6 +110,13 @@ async fn becomes(gateway: &Gateway, keys: &Keys, status: u16) -> Duration {
     panic!("not {status}: {}", get(gateway, keys).await.text());
 }
 
+/// What the metric says, in seconds.
+async fn age(gateway: &Gateway) -> u64 {
+    let page = gateway.admin("GET", "/metrics", None, "").await.text();
+    let line = page.lines().find_map(|line| line.strip_prefix("daypass_revocations_age_seconds "));
+    line.unwrap_or_else(|| panic!("{page}")).parse().unwrap()
+}
+
 async fn is_refused(gateway: &Gateway, keys: &Keys, status: u16, code: &str) {
     gateway.backend().forget();
     get(gateway, keys).await.is_error(status, code);
@@ -170,6 +177,7 @@ async fn without_the_server_sessions_are_served_or_refused_as_the_configuration_
     refusing.advance(61);
     get(&serving, &good).await.is_ok();
     is_refused(&refusing, &good, 503, "ServiceUnavailable").await;
+    assert!(age(&serving).await >= 3000 && age(&refusing).await >= 61);
     let whoami = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
     refusing.sts(&good, &whoami).await.is_error(503, "ServiceUnavailable");
     // Who has a long-term key can still prove it, as far as that goes.
@@ -177,6 +185,7 @@ async fn without_the_server_sessions_are_served_or_refused_as_the_configuration_
     // The server comes back, and has lost everything: those who know write it down again.
     server.run().await;
     assert!(becomes(&refusing, &good, 200).await < Duration::from_secs(5));
+    assert!(age(&refusing).await <= 1, "{}", age(&refusing).await);
     becomes(&refusing, &leaked, 400).await;
     is_refused(&refusing, &leaked, 400, "InvalidToken").await;
     let list = refusing.admin("GET", "/v1/revocations", Some(TOKEN), "").await;
@@ -192,6 +201,8 @@ async fn a_gateway_that_never_saw_the_server_refuses_when_it_shall() {
     server.stop();
     let gateway = builder.start().await;
     is_refused(&gateway, &keys, 503, "ServiceUnavailable").await;
+    gateway.advance(90);
+    assert!(age(&gateway).await >= 90);
     server.run().await;
     becomes(&gateway, &keys, 200).await;
 }

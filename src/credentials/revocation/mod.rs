@@ -120,7 +120,7 @@ impl Revocations {
                 Ok(Arc::new(Self::new(set, Store::File(store))))
             }
             Settings::Shared(settings) => {
-                let store = Store::Shared(Box::new(Shared::new(*settings)?));
+                let store = Store::Shared(Box::new(Shared::new(*settings, now)?));
                 Ok(Arc::new(Self::new(Set::default(), store)))
             }
         }
@@ -146,6 +146,14 @@ impl Revocations {
             }
         };
         let _ = tokio::time::timeout(shared.timeout(), looked).await;
+    }
+
+    /// How old the last good look at a server that is shared is, or how long it has been waited for; `None`: nothing is shared.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        match &self.store {
+            Store::Shared(shared) => Some(shared.age(now)),
+            Store::Nowhere | Store::File(_) => None,
+        }
     }
 
     /// Whether a session may go on, or a long-term key.

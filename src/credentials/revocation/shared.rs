@@ -68,6 +68,7 @@ pub(super) struct Shared {
     settings: SharedSettings,
     telling: mpsc::Sender<Telling>,
     told: Mutex<Option<mpsc::Receiver<Telling>>>,
+    started_at: Timestamp,
     /// Of the last time that everything was read; negative: never.
     synced_at: AtomicI64,
 }
@@ -86,7 +87,7 @@ pub(super) trait Follower {
 }
 
 impl Shared {
-    pub(super) fn new(settings: SharedSettings) -> Result<Self, redis::RedisError> {
+    pub(super) fn new(settings: SharedSettings, now: Timestamp) -> Result<Self, redis::RedisError> {
         let mut login = RedisConnectionInfo::default().set_db(settings.database);
         if let Some(name) = &settings.username {
             login = login.set_username(name);
@@ -108,11 +109,19 @@ impl Shared {
             Client::open(info)?
         };
         let (telling, told) = mpsc::channel(1024);
-        Ok(Self { client, settings, telling, told: Mutex::new(Some(told)), synced_at: AtomicI64::new(-1) })
+        let (told, synced_at) = (Mutex::new(Some(told)), AtomicI64::new(-1));
+        Ok(Self { client, settings, telling, told, started_at: now, synced_at })
     }
 
     pub(super) fn is_synced(&self) -> bool {
         self.synced_at.load(Ordering::Acquire) >= 0
+    }
+
+    /// How old the last good look at the server is; before the first, how long one has been waited for.
+    pub(super) fn age(&self, now: Timestamp) -> Duration {
+        let synced_at = self.synced_at.load(Ordering::Acquire);
+        let since = if synced_at < 0 { self.started_at.unix() } else { synced_at };
+        Duration::from_secs(u64::try_from(now.unix().saturating_sub(since)).unwrap_or(0))
     }
 
     pub(super) fn timeout(&self) -> Duration {

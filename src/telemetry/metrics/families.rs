@@ -173,6 +173,11 @@ pub(super) const DIRECTORY_UP: Family = Family::gauge(
     "daypass_directory_up",
     "1: the directory answered the last question; absent before the first.",
 );
+pub(super) const REVOCATIONS_AGE: Family = Family::gauge(
+    "daypass_revocations_age",
+    "Since everything was last read from the server of revocations that is shared; absent without one.",
+)
+.seconds();
 pub(super) const LOGIN_THROTTLED: Family =
     Family::counter("daypass_login_throttled", "Logins refused after too many wrong passwords.");
 pub(super) const AUDIT_EVENTS: Family =
@@ -223,6 +228,7 @@ pub const FAMILIES: &[Family] = &[
     PROVIDER_UP,
     PROVIDER_KEYS_AGE,
     DIRECTORY_UP,
+    REVOCATIONS_AGE,
     LOGIN_THROTTLED,
     AUDIT_EVENTS,
     AUDIT_LOST,

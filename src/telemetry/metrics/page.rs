@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use prometheus_client::{
@@ -37,6 +38,8 @@ pub struct Observed {
     /// Of the configuration that runs.
     pub endpoints: Vec<BackendEndpoint>,
     pub providers: Vec<Provider>,
+    /// Since everything was read from the server that is shared; `None`: there is none.
+    pub revocations_age: Option<Duration>,
     /// `None`: there is none, or it was not asked yet.
     pub directory_up: Option<bool>,
 }
@@ -178,6 +181,8 @@ impl Scrape {
         page.gauges(&all::PROVIDER_UP, up)?;
         let ages = providers.iter().filter_map(|one| Some(([one.name.as_str()], one.keys_age_seconds?)));
         page.gauges(&all::PROVIDER_KEYS_AGE, ages)?;
+        let age = self.observed.revocations_age.map(|age| ([], age.as_secs()));
+        page.gauges(&all::REVOCATIONS_AGE, age.into_iter())?;
         page.gauges(&all::DIRECTORY_UP, self.observed.directory_up.map(|up| ([], u64::from(up))).into_iter())
     }
 }

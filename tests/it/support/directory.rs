@@ -439,7 +439,7 @@ pub enum Validity {
 }
 
 /// A directory's TLS under a CA of its own.
-fn authority(name: &str, validity: Validity) -> (TlsAcceptor, Vec<u8>) {
+pub fn authority(name: &str, validity: Validity) -> (TlsAcceptor, Vec<u8>) {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

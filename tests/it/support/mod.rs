@@ -3,6 +3,7 @@
 mod backend;
 mod client;
 pub mod directory;
+pub mod process;
 mod provider;
 pub mod storage;
 
