@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::{
-    Admin, AdminTls, Problems,
-    check::{certificates, tls},
-    document_of,
+    Admin, AdminTls, Problems, document_of,
+    pem::{certificates, tls},
     reader::{Placed, Table},
     values,
 };

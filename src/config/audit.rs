@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{reader::Table, values, ways::authorities};
+use super::{pem::authorities, reader::Table, values};
 use crate::{
     audit::{CollectorSettings, Destination, Settings},
     identity::HttpSettings,

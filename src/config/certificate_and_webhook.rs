@@ -6,10 +6,10 @@ use secrecy::SecretString;
 
 use super::{
     Listen,
+    pem::authorities,
     people::{Policies, named},
     reader::Table,
     values,
-    ways::{authorities, duration},
 };
 use crate::identity::{HttpSettings, certificate, webhook};
 
@@ -46,7 +46,7 @@ pub(super) fn webhook_settings(
     let url = table.required_parsed("url", |text| values::url(text, allow_http));
     let auth_token = table.optional_secret("auth_token").map(|token| SecretString::from(token.value));
     let (ca_pem, ca_is_good) = authorities(table);
-    let timeout = duration(table, "timeout", Duration::from_secs(5));
+    let timeout = values::duration_of(table, "timeout", Duration::from_secs(5));
     let names = named(table, "policies", &policies.names(), "policy");
     let url = url?;
     let named_hosts = url.host().map(str::to_owned).into_iter().collect();

@@ -3,12 +3,10 @@
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use toml::de::DeTable;
-use zeroize::Zeroizing;
 
 use super::{
-    Backend, Config, Endpoint, Fingerprint, Limits, Listen, Log, Reload, Tls, admin, audit, people,
+    Backend, Config, Endpoint, Fingerprint, Limits, Listen, Log, Reload, admin, audit, known, pem, people,
     reader::{Document, Placed, Table},
     revocation, traces, values, ways,
 };
@@ -36,7 +34,7 @@ pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> 
     let policies = people::policies(&root);
     let has_client_ca =
         listen.as_ref().and_then(|listen| listen.tls.as_ref()).is_some_and(|tls| tls.client_ca_pem.is_some());
-    let known = ways::known(&root, has_client_ca);
+    let known = known::known(&root, has_client_ca);
     let directory = people::directory(&root, &policies, max_duration, backend.as_ref(), &known);
     let ways = ways::ways(&root, listen.as_ref(), &policies);
     let limits = limits(root.table("limits"));
@@ -113,45 +111,13 @@ fn listen(table: Table<'_>) -> Option<Listen> {
     }
     let tls_table = table.table("tls");
     let wants_tls = tls_table.is_there();
-    let tls = if wants_tls { tls(&tls_table) } else { None };
+    let tls = if wants_tls { pem::tls(&tls_table) } else { None };
     tls_table.finish();
     table.finish();
     if wants_tls && tls.is_none() {
         return None;
     }
     Some(Listen { address: address?, hosts, trusted_proxies, proxy_protocol, tls })
-}
-
-/// The server's side of TLS.
-pub(super) fn tls(table: &Table<'_>) -> Option<Tls> {
-    let certificate = certificates(table, "certificate_file");
-    let key = table.file("private_key_file", true);
-    let client_ca = certificates(table, "client_ca_file");
-    for name in ["certificate_file", "private_key_file"] {
-        table.required(name);
-    }
-    let key = key?;
-    if PrivateKeyDer::from_pem_slice(&key.value).is_err() {
-        table.problem(key.line, "private_key_file", "is not a PEM file with a private key");
-    }
-    Some(Tls {
-        certificate_pem: certificate?,
-        private_key_pem: Zeroizing::new(key.value),
-        client_ca_pem: client_ca,
-    })
-}
-
-/// A PEM file of at least one certificate.
-pub(super) fn certificates(table: &Table<'_>, name: &str) -> Option<Vec<u8>> {
-    let Placed { value, line } = table.file(name, false)?;
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&value).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Some(value),
-        _ => {
-            table.problem(line, name, "is not a PEM file with a certificate");
-            None
-        }
-    }
 }
 
 fn backend(table: Table<'_>) -> Option<Backend> {
@@ -161,7 +127,7 @@ fn backend(table: Table<'_>) -> Option<Backend> {
     let access_key_id = table.secret("access_key_id");
     let secret_access_key = table.secret("secret_access_key");
     let has_ca = table.string("ca_file").is_some();
-    let ca_pem = certificates(&table, "ca_file");
+    let ca_pem = pem::certificates(&table, "ca_file");
     let trust_link = table.boolean("trust_link", false);
     let allow_public = table.boolean("allow_public", false);
     let connect_timeout = table.parsed("connect_timeout", values::duration).unwrap_or(Duration::from_secs(2));

@@ -5,6 +5,8 @@ mod audit;
 mod certificate_and_webhook;
 mod check;
 mod fingerprint;
+mod known;
+mod pem;
 mod people;
 mod problems;
 mod reader;

@@ -7,10 +7,10 @@ use std::{
 
 use super::{
     Backend,
+    known::Known,
     problems::did_you_mean,
     reader::{Placed, Table},
     trust, values,
-    ways::Known,
 };
 use crate::{
     iam::{Policy, PolicyRegistry},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{check::certificates, reader::Table, values};
+use super::{pem::certificates, reader::Table, values};
 use crate::credentials::revocation::{Settings, SharedSettings};
 
 /// `None`: it is wrong.

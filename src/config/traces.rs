@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{check::certificates, reader::Table, values};
+use super::{pem::certificates, reader::Table, values};
 use crate::telemetry::traces::Settings;
 
 /// The outer `None`: it is wrong; the inner: nothing is sent.

@@ -1,9 +1,9 @@
 //! `[[role.trust]]`: whom a role lets in.
 
 use super::{
+    known::Known,
     problems::did_you_mean,
     reader::{Placed, Table},
-    ways::Known,
 };
 use crate::{
     iam::Wildcard,

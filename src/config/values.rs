@@ -21,6 +21,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The value of a key that has a default.
+pub(super) fn duration_of(table: &Table<'_>, name: &str, default: Duration) -> Duration {
+    table.parsed(name, duration).unwrap_or(default)
+}
+
 /// One that may be none: `0s`.
 pub(super) fn delay(text: &str) -> Result<Duration, String> {
     if text == "0s" { Ok(Duration::ZERO) } else { duration(text) }

@@ -1,6 +1,6 @@
 //! The ways to prove somebody: `[[oidc]]`, `[ldap]`, `[certificate]`, `[webhook]`.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::Uri;
 use secrecy::SecretString;
@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::{
     Listen,
     certificate_and_webhook::{certificate, webhook_settings},
-    check::certificates,
+    pem::authorities,
     people::{Policies, named},
     reader::{Placed, Table},
     values,
@@ -51,35 +51,6 @@ impl Ways {
             certificate: certificate.map_err(|cause| wrong("certificate", &cause))?,
             webhook: webhook.map_err(|cause| wrong("webhook", &cause))?,
         })
-    }
-}
-
-/// What the rest of the file needs to know of the ways, wrong ones included: one problem is enough.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    pub(super) providers: HashSet<String>,
-    pub(super) ldap: bool,
-    pub(super) certificate: bool,
-    pub(super) webhook: bool,
-}
-
-impl Known {
-    pub(super) fn any(&self) -> bool {
-        !self.providers.is_empty() || self.ldap || self.certificate || self.webhook
-    }
-}
-
-pub(super) fn known(root: &Table<'_>, has_client_ca: bool) -> Known {
-    Known {
-        providers: root
-            .tables("oidc")
-            .iter()
-            .filter_map(|table| table.string("name"))
-            .map(|name| name.value)
-            .collect(),
-        ldap: root.table("ldap").is_there(),
-        certificate: has_client_ca,
-        webhook: root.table("webhook").is_there(),
     }
 }
 
@@ -180,9 +151,9 @@ fn provider(table: &Table<'_>) -> Option<oidc::Settings> {
     let jwks_url = table.parsed("jwks_url", url);
     let bearer_token_file = bearer_token_file(table);
     let introspection = optional(table.table("introspection"), |table| introspection(table, allow_http));
-    let timeout = duration(table, "timeout", Duration::from_secs(5));
-    let refresh_interval = duration(table, "refresh_interval", Duration::from_secs(15 * 60));
-    let max_stale = duration(table, "max_stale", Duration::from_secs(24 * 60 * 60));
+    let timeout = values::duration_of(table, "timeout", Duration::from_secs(5));
+    let refresh_interval = values::duration_of(table, "refresh_interval", Duration::from_secs(15 * 60));
+    let max_stale = values::duration_of(table, "max_stale", Duration::from_secs(24 * 60 * 60));
     if max_stale < refresh_interval {
         table.problem(table.line(), "max_stale", "must not be shorter than refresh_interval");
     }
@@ -191,7 +162,7 @@ fn provider(table: &Table<'_>) -> Option<oidc::Settings> {
     let sessions_end_with_token = table.boolean("sessions_end_with_token", false);
     let userinfo = table.boolean("userinfo", false);
     let authorized_parties = texts(table, "authorized_parties");
-    let refresh_cooldown = duration(table, "refresh_cooldown", Duration::from_secs(30));
+    let refresh_cooldown = values::duration_of(table, "refresh_cooldown", Duration::from_secs(30));
     let (introspection, (issuer_uri, issuer)) = (introspection?, issuer?);
     let uris =
         [Some(&issuer_uri), jwks_url.as_ref(), introspection.as_ref().and_then(|other| other.url.as_ref())];
@@ -229,7 +200,7 @@ fn bearer_token_file(table: &Table<'_>) -> Option<std::path::PathBuf> {
 }
 
 fn failure_window(table: &Table<'_>) -> Duration {
-    let window = duration(table, "failure_window", Duration::from_secs(5 * 60));
+    let window = values::duration_of(table, "failure_window", Duration::from_secs(5 * 60));
     if window > Duration::from_secs(24 * 60 * 60) {
         table.problem(table.line(), "failure_window", "must be 24h at the most");
     }
@@ -301,10 +272,10 @@ fn directory(table: &Table<'_>) -> Option<ldap::Settings> {
     }
     let user_attributes = texts(table, "user_attributes");
     let member_of = table.boolean("member_of", false);
-    let connect_timeout = duration(table, "connect_timeout", Duration::from_secs(2));
-    let timeout = duration(table, "timeout", Duration::from_secs(5));
+    let connect_timeout = values::duration_of(table, "connect_timeout", Duration::from_secs(2));
+    let timeout = values::duration_of(table, "timeout", Duration::from_secs(5));
     let failure_window = failure_window(table);
-    let recheck_interval = duration(table, "recheck_interval", Duration::from_secs(5 * 60));
+    let recheck_interval = values::duration_of(table, "recheck_interval", Duration::from_secs(5 * 60));
     let (host, port, transport) = address?;
     if !ca_is_good || (wants_groups && group_base.is_none()) {
         return None;
@@ -359,18 +330,6 @@ fn directory_policies(table: &Table<'_>, policies: &Policies) -> Vec<(String, Ve
         entry.finish();
     }
     mapped
-}
-
-/// `ca_file`, and whether it is good or absent.
-pub(super) fn authorities(table: &Table<'_>) -> (Option<Vec<u8>>, bool) {
-    let wanted = table.string("ca_file").is_some();
-    let pem = certificates(table, "ca_file");
-    let is_good = !wanted || pem.is_some();
-    (pem, is_good)
-}
-
-pub(super) fn duration(table: &Table<'_>, name: &str, default: Duration) -> Duration {
-    table.parsed(name, values::duration).unwrap_or(default)
 }
 
 fn texts(table: &Table<'_>, name: &str) -> Vec<String> {
