@@ -79,10 +79,11 @@ sbom: ## target/dist/daypass.cdx.json: what the binary is made of, as CycloneDX
 	scripts/setup sbom
 	scripts/sbom
 
-ops: ## what operators are given: Prometheus' configuration, alert rules, the dashboard; a gateway in 256 MiB under more than fits
+ops: ## what operators are given: every command of docs/operations.md, Prometheus' configuration, alert rules, the dashboard; a gateway in 256 MiB under more than fits
 	cargo build --workspace --bins --examples
 	$(PYTHON) tests/ops/monitoring.py
 	$(PYTHON) tests/ops/memory_limit.py
+	$(PYTHON) tests/ops/operations_docs.py
 
 bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision, a login and counting cost
 	cargo bench --bench policy --bench identity --bench metrics

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,25 +11,58 @@ use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
 
-use crate::secret::AdminToken;
+use crate::{outbound_tls::client_config, secret::AdminToken};
 
 /// The largest answer: a hundred thousand revocations.
 const MAX_ANSWER: usize = 64 << 20;
 
+/// Where an admin listener is, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+#[derive(Debug, Clone)]
+struct Tls {
+    /// `None`: the system's authorities.
+    ca_pem: Option<Vec<u8>>,
+    name: ServerName<'static>,
+}
+
+impl Listener {
+    /// `address`: as the configuration has it.
+    pub fn plain(address: SocketAddr) -> Self {
+        Self { address: to_connect(address), tls: None }
+    }
+
+    /// `ca_pem`: the authorities that are believed; `None`: the system's. `name`: what its certificate is for; `None`: its address.
+    pub fn tls(address: SocketAddr, ca_pem: Option<Vec<u8>>, name: Option<ServerName<'static>>) -> Self {
+        let address = to_connect(address);
+        let name = name.unwrap_or_else(|| ServerName::from(address.ip()));
+        Self { address, tls: Some(Tls { ca_pem, name }) }
+    }
+}
+
 /// Asks one admin listener.
 #[derive(Debug)]
 pub struct AdminClient<'a> {
-    address: SocketAddr,
+    listener: &'a Listener,
     token: Option<&'a AdminToken>,
     timeout: Duration,
 }
 
 impl<'a> AdminClient<'a> {
-    /// `address`: as the configuration has it. `timeout`: of one call with its answer.
-    pub fn new(address: SocketAddr, token: Option<&'a AdminToken>, timeout: Duration) -> Self {
-        Self { address: to_connect(address), token, timeout }
+    /// `timeout`: of one call with its answer.
+    pub fn new(listener: &'a Listener, token: Option<&'a AdminToken>, timeout: Duration) -> Self {
+        Self { listener, token, timeout }
     }
 
     pub async fn call(
@@ -47,15 +81,31 @@ impl<'a> AdminClient<'a> {
         path: &str,
         body: String,
     ) -> anyhow::Result<(StatusCode, Bytes)> {
-        let address = self.address;
+        let address = self.listener.address;
         let no_one = || format!("the admin listener at {address} cannot be reached: does the gateway run?");
         let stream = TcpStream::connect(address).await.with_context(no_one)?;
+        let Some(Tls { ca_pem, name }) = &self.listener.tls else {
+            return self.over(stream, method, path, body).await;
+        };
+        let connector = TlsConnector::from(Arc::new(client_config(ca_pem.as_deref())?));
+        let stream = connector.connect(name.clone(), stream).await;
+        let untrusted = || format!("TLS with the admin listener at {address} fails");
+        self.over(stream.with_context(untrusted)?, method, path, body).await
+    }
+
+    async fn over(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> anyhow::Result<(StatusCode, Bytes)> {
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::HOST, address.to_string())
+            .header(header::HOST, self.listener.address.to_string())
             .header(header::CONTENT_TYPE, "application/json");
         if let Some(token) = self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));

@@ -84,8 +84,8 @@ enum Command {
     Audit(Audit),
     /// Ask the running gateway whether requests should come to it.
     ///
-    /// Asks `/health/ready` at `admin.address`, and reads nothing else of the configuration. Prints what it says; exits with 0 when it
-    /// is ready, with 1 when it is not or does not answer within 5 seconds.
+    /// Asks `/health/ready` at `admin.address`, and reads nothing else of the configuration but how to speak to it. Prints what it
+    /// says; exits with 0 when it is ready, with 1 when it is not or does not answer within 5 seconds.
     Health {
         #[command(flatten)]
         file: ConfigFile,
@@ -353,9 +353,9 @@ fn explain(asked: Explain) -> anyhow::Result<ExitCode> {
 }
 
 fn health(file: &ConfigFile, live: bool) -> anyhow::Result<ExitCode> {
-    let address = config::admin_address(&file.config)?;
-    let address = address.context("the configuration has no [admin], so there is nobody to ask")?;
-    let health = runtime()?.block_on(health::ask(address, live))?;
+    let listener = config::admin_listener(&file.config)?;
+    let listener = listener.context("the configuration has no [admin], so there is nobody to ask")?;
+    let health = runtime()?.block_on(health::ask(&listener, live))?;
     print!("{}", health.says);
     Ok(if health.is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -363,8 +363,9 @@ fn health(file: &ConfigFile, live: bool) -> anyhow::Result<ExitCode> {
 fn revoke(asked: Revoke) -> anyhow::Result<ExitCode> {
     let Some(config) = load(&asked.file) else { return Ok(ExitCode::FAILURE) };
     let admin = config.admin.context("the configuration has no [admin], so there is nobody to ask")?;
-    let token = admin.token.context("[admin] has no token, so the revocation API is off")?;
-    match runtime()?.block_on(revoke::run(admin.address, &token, asked.task()))? {
+    let listener = admin.listener();
+    let token = admin.token.context("[admin] has no token, which this command needs")?;
+    match runtime()?.block_on(revoke::run(&listener, &token, asked.task()))? {
         Some(done) => {
             print!("{done}");
             Ok(ExitCode::SUCCESS)

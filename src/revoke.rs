@@ -1,6 +1,6 @@
 //! `daypass revoke`: asks the admin listener of a gateway.
 
-use std::{fmt::Write as _, net::SocketAddr, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    admin_client::AdminClient,
+    admin_client::{AdminClient, Listener},
     credentials::revocation::{Entry, Wanted},
     secret::AdminToken,
 };
@@ -40,8 +40,8 @@ struct Error {
 }
 
 /// Does it, and says in words what was done. `None`: there is nothing to lift by this id.
-pub async fn run(address: SocketAddr, token: &AdminToken, task: Task) -> anyhow::Result<Option<String>> {
-    let admin = AdminClient::new(address, Some(token), TIMEOUT);
+pub async fn run(listener: &Listener, token: &AdminToken, task: Task) -> anyhow::Result<Option<String>> {
+    let admin = AdminClient::new(listener, Some(token), TIMEOUT);
     match task {
         Task::Revoke(wanted) => {
             let body = serde_json::json!({ "kind": wanted.kind, "value": wanted.value, "issued_before": wanted.issued_before });

@@ -87,6 +87,8 @@ impl Running {
 /// Builds everything that a configuration describes without opening a listener or contacting anything. Gives what would speak
 /// to the storage.
 pub fn check(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Backend>> {
+    let admin = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+    admin.map(admin_tls).transpose().context("admin.tls")?;
     let revocations = Revocations::open(config.revocation.clone(), clock.now()).context("revocation")?;
     let lasting = Lasting::new(clock, config.limits.max_requests, revocations);
     Generation::new(config, Arc::new(lasting.context(NO_RANDOM)?), None)?.pool()
@@ -298,24 +300,38 @@ impl Parts {
         let listener = TcpListener::from_std(listener)?;
         let current = self.workers.first().ok_or_else(|| anyhow!("there is no worker"))?.clone();
         let status = Status::new(current, self.places.clone(), stopping, settings.ready_needs_backend);
-        let health = admin::Health::new(status);
+        let by_certificate = settings.tls.as_ref().is_some_and(|tls| tls.files.client_ca_pem.is_some());
+        let access = admin::Access::new(settings.token.clone(), by_certificate);
+        let health = admin::Health::new(status, settings.metrics_need_token.then(|| access.clone()));
         let revocations = self.lasting.revocations().clone();
-        let api = RevocationApi::new(revocations, settings.token.clone(), self.clock.clone());
-        let handler = move |request: Request<Incoming>, _: Peer| {
+        let api = RevocationApi::new(revocations, access, self.clock.clone());
+        let handler = move |request: Request<Incoming>, peer: Peer| {
             let (health, api) = (health.clone(), api.clone());
             async move {
                 if RevocationApi::has(request.uri().path()) {
-                    return api.answer(request).await;
+                    return api.answer(request, &peer).await;
                 }
-                health.answer(&request)
+                health.answer(&request, &peer)
             }
         };
-        let settings = Arc::new(ArcSwap::from_pointee(server::Settings::default()));
+        let tls = settings.tls.as_ref().map(admin_tls).transpose().context("admin.tls")?;
+        let settings = server::Settings { tls, ..server::Settings::default() };
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
         let places = Places::new(settings.load().limits.max_connections);
         let (stop, stopped) = watch::channel(false);
         tokio::spawn(server::serve(listener, settings, places, handler, stopped));
         Ok(AdminListener { address, _stop: stop })
     }
+}
+
+fn admin_tls(tls: &config::AdminTls) -> Result<Arc<rustls::ServerConfig>, server::TlsError> {
+    let files = &tls.files;
+    server::trusting_tls_config(
+        &files.certificate_pem,
+        &files.private_key_pem,
+        files.client_ca_pem.as_deref(),
+    )
+    .map(Arc::new)
 }
 
 /// The admin listener, which ends with this value.

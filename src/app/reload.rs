@@ -197,28 +197,49 @@ impl Reloader {
     /// Reloads when a file has changed and then stood still for one interval, so that a half-written one is not read. Never
     /// ends.
     pub async fn watch(self: Arc<Self>, interval: Duration) {
-        let mut settled = self.seen();
-        let mut last = settled.clone();
+        let mut settling = Settling::new(self.seen());
         loop {
             tokio::time::sleep(interval).await;
-            let now = self.seen();
-            let stands_still = now == last;
-            last = now;
-            if stands_still && last != settled {
+            if settling.has_settled(self.seen()) {
                 let reloader = self.clone();
                 // Files are read: not on the runtime.
                 let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
-                settled = self.seen();
-                last = settled.clone();
             }
         }
     }
 
     /// What tells that a file is not the one that was read: also one behind links that were pointed elsewhere.
-    fn seen(&self) -> BTreeMap<PathBuf, Option<Seen>> {
+    fn seen(&self) -> Files {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let files = running.fingerprint.files().iter();
         files.map(|path| (path.clone(), Seen::of(path))).collect()
+    }
+}
+
+type Files = BTreeMap<PathBuf, Option<Seen>>;
+
+/// Files that change and then stand still.
+#[derive(Debug)]
+struct Settling {
+    /// As they were before they were read.
+    read: Files,
+    last: Files,
+}
+
+impl Settling {
+    fn new(files: Files) -> Self {
+        Self { read: files.clone(), last: files }
+    }
+
+    /// Whether they are to be read now. Whoever is told so reads them after `now`: one that changes meanwhile differs from it.
+    fn has_settled(&mut self, now: Files) -> bool {
+        let stand_still = now == self.last;
+        self.last = now;
+        let has_settled = stand_still && self.last != self.read;
+        if has_settled {
+            self.read.clone_from(&self.last);
+        }
+        has_settled
     }
 }
 
@@ -234,5 +255,26 @@ impl Seen {
         use std::os::unix::fs::MetadataExt as _;
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self { modified: metadata.modified().ok(), size: metadata.len(), inode: metadata.ino() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_size(size: u64) -> Files {
+        [(PathBuf::from("server.key"), Some(Seen { modified: None, size, inode: 1 }))].into()
+    }
+
+    #[test]
+    fn a_file_that_changes_while_the_configuration_is_read_is_read_again() {
+        let mut settling = Settling::new(of_size(1));
+        assert!(!settling.has_settled(of_size(1)));
+        assert!(!settling.has_settled(of_size(2)), "it may be half written");
+        assert!(settling.has_settled(of_size(2)));
+        // It is read now, and is another one at the end.
+        assert!(!settling.has_settled(of_size(3)));
+        assert!(settling.has_settled(of_size(3)));
+        assert!(!settling.has_settled(of_size(3)));
     }
 }

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use super::{
-    Backend, Config, Endpoint, Fingerprint, Limits, Listen, Log, Reload, Tls, audit, people,
+    Backend, Config, Endpoint, Fingerprint, Limits, Listen, Log, Reload, Tls, admin, audit, people,
     reader::{Document, Placed, Table},
     revocation, traces, values, ways,
 };
@@ -23,7 +23,7 @@ use crate::{
 pub(super) fn config<'d>(document: &'d Document<'d>, table: &'d DeTable<'d>) -> Option<Config> {
     let root = Table::root(document, table);
     let listen = listen(root.table("listen"));
-    let admin = revocation::admin(root.table("admin"));
+    let admin = admin::admin(root.table("admin"));
     let backend = backend(root.table("backend"));
     let sts_table = root.table("sts");
     let account = sts_table.parsed("account_id", |text| {
@@ -122,7 +122,8 @@ fn listen(table: Table<'_>) -> Option<Listen> {
     Some(Listen { address: address?, hosts, trusted_proxies, proxy_protocol, tls })
 }
 
-fn tls(table: &Table<'_>) -> Option<Tls> {
+/// The server's side of TLS.
+pub(super) fn tls(table: &Table<'_>) -> Option<Tls> {
     let certificate = certificates(table, "certificate_file");
     let key = table.file("private_key_file", true);
     let client_ca = certificates(table, "client_ca_file");

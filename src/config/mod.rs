@@ -1,5 +1,6 @@
 //! The configuration file: read whole, checked whole, every problem told at once with its place and its mend.
 
+mod admin;
 mod audit;
 mod certificate_and_webhook;
 mod check;
@@ -19,17 +20,20 @@ mod ways;
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use ipnet::IpNet;
+use rustls_pki_types::ServerName;
 use toml::de::DeTable;
 use zeroize::Zeroizing;
 
-use self::{fingerprint::FilesRead, problems::Gathered, reader::Document, sources::Sources};
 pub use self::{
+    admin::admin_listener,
     fingerprint::{Change, Fingerprint},
     problems::{Problem, Problems},
     values::Endpoint,
     ways::{WayError, Ways},
 };
+use self::{fingerprint::FilesRead, problems::Gathered, reader::Document, sources::Sources};
 use crate::{
+    admin_client::Listener,
     audit as audit_log,
     credentials::{Keyring, Principals, revocation as revocations},
     rate::Rates,
@@ -69,7 +73,8 @@ pub struct Listen {
     pub tls: Option<Tls>,
 }
 
-/// The files of the listener's TLS, read.
+/// The files of a listener's TLS, read.
+#[derive(Clone)]
 pub struct Tls {
     pub certificate_pem: Vec<u8>,
     pub private_key_pem: Zeroizing<Vec<u8>>,
@@ -87,8 +92,31 @@ pub struct Admin {
     pub address: SocketAddr,
     /// `/health/ready` says no while the backend fails.
     pub ready_needs_backend: bool,
-    /// `None`: nobody may revoke here.
+    /// `/metrics` and the details of readiness are for whoever may revoke.
+    pub metrics_need_token: bool,
+    /// `None`: nobody may revoke here, unless by a certificate.
     pub token: Option<AdminToken>,
+    pub tls: Option<AdminTls>,
+}
+
+impl Admin {
+    /// How its own commands speak to it.
+    pub fn listener(&self) -> Listener {
+        match &self.tls {
+            None => Listener::plain(self.address),
+            Some(tls) => Listener::tls(self.address, tls.ca_pem.clone(), tls.server_name.clone()),
+        }
+    }
+}
+
+/// TLS of the admin listener.
+#[derive(Debug, Clone)]
+pub struct AdminTls {
+    pub files: Tls,
+    /// Whom the commands that ask it believe; `None`: the system's authorities.
+    pub ca_pem: Option<Vec<u8>>,
+    /// What its certificate is for, when that is not its address.
+    pub server_name: Option<ServerName<'static>>,
 }
 
 #[derive(Debug)]
@@ -149,21 +177,21 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
     config.ok_or_else(|| Problems::of_defect(path))
 }
 
-/// Where the admin listener of a gateway with this file is; `None`: it has none. Nothing else of the file is looked at, so that
-/// a gateway is also found while somebody edits the rest.
-pub fn admin_address(path: &Path) -> Result<Option<SocketAddr>, Problems> {
+/// What `look` finds in a file, without what else stands there.
+fn document_of<T>(
+    path: &Path,
+    look: impl FnOnce(&reader::Table<'_>) -> Option<T>,
+) -> Result<Option<T>, Problems> {
     let problems = Gathered::default();
     let text = text_of(path, &problems).unwrap_or_default();
-    let sources = Sources { folder: Path::new(""), environment: &|_| None };
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let sources = Sources { folder, environment: &|_| None };
     let document =
         Document { text: &text, problems: &problems, sources: &sources, read: &FilesRead::default() };
     let table = table_of(&text, &problems);
-    let address = table.as_ref().and_then(|table| {
-        let admin = reader::Table::root(&document, table).table("admin");
-        admin.is_there().then(|| admin.required_parsed("address", values::address))?
-    });
+    let found = table.as_ref().and_then(|table| look(&reader::Table::root(&document, table)));
     problems.into_problems(path)?;
-    Ok(address)
+    Ok(found)
 }
 
 fn read(path: &Path, environment: &dyn Fn(&str) -> Option<String>, problems: &Gathered) -> Option<Config> {

@@ -501,3 +501,17 @@ fn a_trust_rule_trusts_one_kind_and_only_what_is_there() {
         assert!(problems.contains(says), "{says}: {problems}");
     }
 }
+
+#[test]
+fn metrics_that_nobody_could_read_and_half_a_tls_of_the_admin_listener_are_problems() {
+    for (lines, says) in [
+        ("metrics_need_token = true\n", "admin.metrics_need_token: needs a token"),
+        ("[admin.tls]\nca_file = \"daypass.toml\"\n", "admin.tls.certificate_file: is missing"),
+        ("[admin.tls]\nserver_name = \"a b\"\n", "admin.tls.server_name: `a b` is neither a DNS name"),
+        ("[admin.tls]\nca_file = \"daypass.toml\"\n", "admin.tls.ca_file: is not a PEM file"),
+    ] {
+        let text = format!("{}\n[admin]\naddress = \"127.0.0.1:0\"\n{lines}", valid());
+        let problems = load_text(&text).unwrap_err().to_string();
+        assert!(problems.contains(says), "{says} is not in {problems}");
+    }
+}

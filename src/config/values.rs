@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
+use rustls_pki_types::ServerName;
+
 use super::{problems::did_you_mean, reader::Table};
 use crate::{identity::ldap::Transport, rate::Rates, s3::profile::Profile, telemetry::log};
 
@@ -65,6 +67,12 @@ pub(super) fn rates(table: &Table<'_>, prefix: &str) -> Rates {
         requests_per_second: NonZeroU64::new(count),
         bytes_per_second: bytes_per_second.and_then(NonZeroU64::new),
     }
+}
+
+/// A name or an address that a certificate can be for.
+pub(super) fn server_name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned())
+        .map_err(|_| format!("`{text}` is neither a DNS name nor an IP address"))
 }
 
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {

@@ -9,14 +9,17 @@ use http_body_util::{BodyExt as _, Limited};
 use serde::Serialize;
 use serde_json::json;
 
-use super::reply::ReplyBody;
+use super::{
+    admin::{Access, CHALLENGE},
+    reply::ReplyBody,
+};
 use crate::{
     clock::Clock,
     credentials::{
         Revocations,
         revocation::{ChangeError, Entry, EntryId, Wanted},
     },
-    secret::AdminToken,
+    server::Peer,
 };
 
 /// What programs read to call this.
@@ -31,8 +34,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct RevocationApi {
     revocations: Arc<Revocations>,
-    /// `None`: nobody may ask.
-    token: Option<AdminToken>,
+    access: Access,
     clock: Arc<dyn Clock>,
 }
 
@@ -81,8 +83,8 @@ impl From<ChangeError> for Refusal {
 }
 
 impl RevocationApi {
-    pub fn new(revocations: Arc<Revocations>, token: Option<AdminToken>, clock: Arc<dyn Clock>) -> Self {
-        Self { revocations, token, clock }
+    pub fn new(revocations: Arc<Revocations>, access: Access, clock: Arc<dyn Clock>) -> Self {
+        Self { revocations, access, clock }
     }
 
     /// Whether a path is one of ours.
@@ -90,27 +92,25 @@ impl RevocationApi {
         path.starts_with("/v1/")
     }
 
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<ReplyBody>
+    pub async fn answer<B>(&self, request: Request<B>, peer: &Peer) -> Response<ReplyBody>
     where
         B: Body<Error: std::error::Error + Send + Sync + 'static>,
     {
-        self.call(request).await.unwrap_or_else(|refusal| {
+        self.call(request, peer).await.unwrap_or_else(|refusal| {
             let body = json!({ "error": { "code": refusal.code, "message": refusal.message } });
             let mut response = json(refusal.status, &body);
             if refusal.status == StatusCode::UNAUTHORIZED {
-                response
-                    .headers_mut()
-                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"daypass\""));
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, CHALLENGE);
             }
             response
         })
     }
 
-    async fn call<B>(&self, request: Request<B>) -> Result<Response<ReplyBody>, Refusal>
+    async fn call<B>(&self, request: Request<B>, peer: &Peer) -> Result<Response<ReplyBody>, Refusal>
     where
         B: Body<Error: std::error::Error + Send + Sync + 'static>,
     {
-        self.admit(&request)?;
+        self.admit(&request, peer)?;
         let (parts, body) = request.into_parts();
         let unknown = || Refusal::new(StatusCode::NOT_FOUND, "NotFound", "there is nothing at this path");
         let now = self.clock.now();
@@ -142,27 +142,21 @@ impl RevocationApi {
         }
     }
 
-    /// Whoever shows the token.
-    fn admit<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        let Some(token) = &self.token else {
+    /// Whoever shows the token, or a certificate where that opens.
+    fn admit<B>(&self, request: &Request<B>, peer: &Peer) -> Result<(), Refusal> {
+        if !self.access.is_possible() {
             return Err(Refusal::new(
                 StatusCode::NOT_FOUND,
                 "NotFound",
                 "the revocation API is off: [admin] has no token in the configuration",
             ));
-        };
-        let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = shown
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        match bearer {
-            Some((_, shown)) if token.is(shown.trim()) => Ok(()),
-            _ => {
-                tracing::warn!(path = request.uri().path(), "the admin API was called without its token");
-                let message = "Authorization: Bearer with the admin token is needed";
-                Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", message))
-            }
         }
+        if self.access.opens(request, peer) {
+            return Ok(());
+        }
+        tracing::warn!(path = request.uri().path(), "the admin API was called without its token");
+        let message = "Authorization: Bearer with the admin token is needed";
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", message))
     }
 }
 

@@ -161,13 +161,20 @@ impl From<sigv4::Error> for S3Error {
         let code = ErrorCode::named(error.code()).unwrap_or(ErrorCode::AccessDenied);
         let refused = Self::new(code, error.to_string());
         match error {
-            E::SignatureDoesNotMatch(mismatch) => refused
+            // Of a form it is the policy as it came: there is nothing to compare, and its conditions hold the session token.
+            E::SignatureDoesNotMatch(mismatch) if mismatch.canonical_request.is_empty() => refused
                 .with("AWSAccessKeyId", mismatch.access_key_id)
-                .with("StringToSign", mismatch.string_to_sign.clone())
-                .with("SignatureProvided", mismatch.signature_provided)
-                .with("StringToSignBytes", hex_bytes(&mismatch.string_to_sign))
-                .with("CanonicalRequest", mismatch.canonical_request.clone())
-                .with("CanonicalRequestBytes", hex_bytes(&mismatch.canonical_request)),
+                .with("SignatureProvided", mismatch.signature_provided),
+            E::SignatureDoesNotMatch(mismatch) => {
+                let canonical = without_secrets(&mismatch.canonical_request);
+                refused
+                    .with("AWSAccessKeyId", mismatch.access_key_id)
+                    .with("StringToSignBytes", hex_bytes(&mismatch.string_to_sign))
+                    .with("StringToSign", mismatch.string_to_sign)
+                    .with("SignatureProvided", mismatch.signature_provided)
+                    .with("CanonicalRequestBytes", hex_bytes(&canonical))
+                    .with("CanonicalRequest", canonical)
+            }
             E::HeadersNotSigned(names) => refused.with("HeadersNotSigned", names.join(", ")),
             E::RequestTimeTooSkewed { request, server } => refused
                 .with("RequestTime", request.amz_date())
@@ -183,6 +190,29 @@ impl From<sigv4::Error> for S3Error {
 
 fn expired(refused: S3Error, name: &'static str, at: Timestamp, server: Timestamp) -> S3Error {
     refused.with(name, at.rfc3339()).with("ServerTime", server.rfc3339())
+}
+
+/// What opens something, among headers and query parameters.
+const SECRET: [&str; 3] = [
+    "x-amz-security-token",
+    "x-amz-server-side-encryption-customer-key",
+    "x-amz-copy-source-server-side-encryption-customer-key",
+];
+
+/// A canonical request to compare with, without the session token and keys of objects: clients write error bodies into logs.
+fn without_secrets(canonical: &str) -> String {
+    let shown = |part: &str, separator: char| {
+        let name = part.split_once(separator).map_or("", |(name, _)| name);
+        let is_secret = SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        if is_secret { format!("{name}{separator}[redacted]") } else { part.to_owned() }
+    };
+    let line = |(at, line): (usize, &str)| match at {
+        // Method, path, query, headers.
+        0 | 1 => line.to_owned(),
+        2 => line.split('&').map(|pair| shown(pair, '=')).collect::<Vec<_>>().join("&"),
+        _ => shown(line, ':'),
+    };
+    canonical.split('\n').enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// As AWS shows them: `41 57 53 34`.

@@ -21,7 +21,7 @@ use rustls_pki_types::CertificateDer;
 pub use self::{
     accept::{Drained, Places, listen, serve},
     memory::{Level, Memory},
-    tls::{TlsError, tls_config},
+    tls::{TlsError, tls_config, trusting_tls_config},
 };
 
 /// How connections are taken.

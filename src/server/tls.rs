@@ -7,7 +7,7 @@ use rustls::{
     client::danger::HandshakeSignatureValid,
     crypto::aws_lc_rs,
     server::{
-        WebPkiClientVerifier,
+        NoServerSessionStorage, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
@@ -38,6 +38,28 @@ pub fn tls_config(
     private_key_pem: &[u8],
     client_ca_pem: Option<&[u8]>,
 ) -> Result<ServerConfig, TlsError> {
+    config(certificate_pem, private_key_pem, client_ca_pem, |verifier| Arc::new(HolderOfKey(verifier)))
+}
+
+/// The same, but a certificate that the authorities did not sign, or that is over, ends the handshake: who is shown one may
+/// believe it. Nothing is resumed, so each connection is looked at anew.
+pub fn trusting_tls_config(
+    certificate_pem: &[u8],
+    private_key_pem: &[u8],
+    client_ca_pem: Option<&[u8]>,
+) -> Result<ServerConfig, TlsError> {
+    let mut config = config(certificate_pem, private_key_pem, client_ca_pem, |verifier| verifier)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+fn config(
+    certificate_pem: &[u8],
+    private_key_pem: &[u8],
+    client_ca_pem: Option<&[u8]>,
+    judge: impl FnOnce(Arc<dyn ClientCertVerifier>) -> Arc<dyn ClientCertVerifier>,
+) -> Result<ServerConfig, TlsError> {
     let chain = certificates("the certificate file", certificate_pem)?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate);
@@ -59,7 +81,7 @@ pub fn tls_config(
                 .allow_unauthenticated()
                 .build()
                 .map_err(TlsError::ClientCa)?;
-            builder.with_client_cert_verifier(Arc::new(HolderOfKey(verifier)))
+            builder.with_client_cert_verifier(judge(verifier))
         }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(TlsError::Unusable)?;

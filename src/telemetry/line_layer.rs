@@ -151,7 +151,16 @@ impl Visit for JsonFields<'_> {
     }
 }
 
-/// Control characters as `\u001b`; for JSON also its own two.
+/// What moves a terminal's cursor or turns the direction of text, so that a line would show as another.
+fn steers(character: char) -> bool {
+    let turns = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    turns || character.is_control()
+}
+
+/// What steers as `\u001b`; for JSON also its own two.
 struct Escaped<'l> {
     line: &'l mut String,
     json: bool,
@@ -159,8 +168,7 @@ struct Escaped<'l> {
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let special =
-            |character: char| character.is_control() || (self.json && matches!(character, '"' | '\\'));
+        let special = |character: char| steers(character) || (self.json && matches!(character, '"' | '\\'));
         if !text.contains(special) {
             self.line.push_str(text);
             return Ok(());
@@ -168,7 +176,7 @@ impl fmt::Write for Escaped<'_> {
         for character in text.chars() {
             match character {
                 '"' | '\\' if self.json => self.line.extend(['\\', character]),
-                control if control.is_control() => write!(self.line, "\\u{:04x}", u32::from(control))?,
+                other if steers(other) => write!(self.line, "\\u{:04x}", u32::from(other))?,
                 other => self.line.push(other),
             }
         }
@@ -207,7 +215,7 @@ mod tests {
         let (writer, guard) = lines::start(sink.clone());
         let subscriber = tracing_subscriber::registry().with(LineLayer::new(format, writer));
         tracing::subscriber::with_default(subscriber, || {
-            let evil = "a\"b\\\n\u{1b}[31m";
+            let evil = "a\"b\\\n\u{1b}[31m\u{202e}";
             tracing::info!(key = ?evil, shown = %evil, word = evil, bytes = 7_u64, "request {}", "done");
         });
         drop(guard);
@@ -220,19 +228,20 @@ mod tests {
         let rest = line.split_once("Z  INFO ").unwrap().1;
         assert_eq!(
             rest,
-            "request done key=\"a\\\"b\\\\\\n\\u{1b}[31m\" shown=a\"b\\\\u000a\\u001b[31m \
-             word=\"a\\\"b\\\\\\n\\u{1b}[31m\" bytes=7\n"
+            "request done key=\"a\\\"b\\\\\\n\\u{1b}[31m\\u{202e}\" shown=a\"b\\\\u000a\\u001b[31m\\u202e \
+             word=\"a\\\"b\\\\\\n\\u{1b}[31m\\u{202e}\" bytes=7\n"
         );
     }
 
     #[test]
     fn a_json_line_reads_back_as_what_was_logged() {
         let line = logged(Format::Json);
+        assert!(!line.contains(['\u{1b}', '\u{202e}']), "{line:?}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["message"], "request done");
         assert_eq!(value["level"], "INFO");
-        assert_eq!(value["shown"], "a\"b\\\n\u{1b}[31m");
-        assert_eq!(value["word"], "a\"b\\\n\u{1b}[31m");
+        assert_eq!(value["shown"], "a\"b\\\n\u{1b}[31m\u{202e}");
+        assert_eq!(value["word"], "a\"b\\\n\u{1b}[31m\u{202e}");
         assert_eq!(value["bytes"], 7);
         assert!(value["timestamp"].as_str().unwrap().ends_with('Z'));
     }

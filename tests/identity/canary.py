@@ -1,10 +1,13 @@
-"""Nothing that proves somebody may be in a log, at any level."""
+"""Nothing that proves somebody may be in a log, at any level, nor in anything else that a gateway and its commands show."""
 
 import json
+import pathlib
 import re
 import subprocess
 import urllib.parse
 
+import component  # first: it finds the rig
+import rig
 
 ACTIONS = [f"AssumeRoleWith{way}" for way in ("WebIdentity", "ClientGrants", "LDAPIdentity", "Certificate", "CustomToken")]
 
@@ -36,6 +39,45 @@ def search(logs, secrets, folder):
         text = log.read_text(errors="replace")
         found += [f"{log.name}: {what}: {hit[:24]}…" for what, shape in SHAPES.items() for hit in set(shape.findall(text))]
     return found, len(wanted)
+
+
+COMMANDS = {
+    "check": ["check"], "explain": ["explain", "--role", "analyst", "--action", "s3:GetObject", "--resource", "arn:aws:s3:::data/x"],
+    "revoked": ["revoke", "--session", "ASIACANARY0000000001"], "list": ["revoke", "--list"], "health": ["health"],
+    "refused": ["revoke", "--identity", "nobody"]}
+
+
+def shown(gateway):
+    """Files with all that a running gateway and its commands show, but its log: what is there by then, so at the end of a run."""
+    files = [gateway.audit, gateway.revocations]
+
+    def keep(name, text):
+        assert text, f"{name} shows nothing"
+        files.append(gateway.folder / f"{gateway.name}-{name}.shown")
+        files[-1].write_text(text)
+
+    for name, command in COMMANDS.items():
+        done = subprocess.run([rig.DAYPASS, *command, "--config", gateway.configuration], capture_output=True, text=True, env=rig.clean_environment())
+        assert (done.returncode == 0) == (name != "refused"), f"{name}: {done.stdout}{done.stderr}"
+        keep(name, done.stdout + done.stderr)
+    keep("cmdline", pathlib.Path(f"/proc/{gateway.process.pid}/cmdline").read_text().replace("\0", "\n"))
+    headers = {"Authorization": f"Bearer {gateway.admin_token}"}
+    for name, path in (("metrics", "/metrics"), ("ready", "/health/ready?verbose"), ("api", "/v1/revocations"), ("nothing", "/v1/nothing")):
+        keep(name, component.fetch(gateway.admin + path, None, headers=headers)[2].decode())
+    keep("error", misused(gateway))
+    return files
+
+
+def misused(gateway):
+    """What strangers get for credentials that are nearly right."""
+    told = []
+    for secret in sorted(gateway.world.secrets)[:10]:
+        for way, field in (("WebIdentity", "WebIdentityToken"), ("ClientGrants", "Token"), ("LDAPIdentity", "LDAPPassword")):
+            form = {"Action": f"AssumeRoleWith{way}", "Version": "2011-06-15", field: secret, "LDAPUsername": "nobody"}
+            status, _, body = gateway.world.ask(gateway.endpoint, form=form)
+            assert status >= 400, body
+            told.append(body.decode())
+    return "\n".join(told)
 
 
 def check(logs, secrets, folder, actions=ACTIONS):

@@ -31,6 +31,10 @@ class Gateway(Component):
         self.secrets = {rig.ROOT_SECRET, rig.USER_SECRET}
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.secrets.add(key)
+        self.admin_port, self.admin_token = rig.free_port(), secrets.token_hex(16)
+        self.admin = f"http://127.0.0.1:{self.admin_port}"
+        self.secrets.add(self.admin_token)
+        self.audit, self.revocations = folder / f"{self.name}-audit.jsonl", folder / f"{self.name}-revocations.jsonl"
         self.configuration = folder / f"{self.name}.toml"
         self.configuration.write_text(self.settings(key, start_tls))
         self.configuration.chmod(0o600)
@@ -46,6 +50,13 @@ address = "127.0.0.1:{self.port}"
 certificate_file = "{authority.cert}"
 private_key_file = "{authority.key}"
 client_ca_file = "{authority.ca}"
+[admin]
+address = "127.0.0.1:{self.admin_port}"
+token = "{self.admin_token}"
+[revocation]
+file = "{self.revocations}"
+[audit]
+file = "{self.audit}"
 [backend]
 endpoint = "{self.backend.endpoint}"
 profile = "{self.backend.kind}"

@@ -68,7 +68,7 @@ def main():
     parser.add_argument("--without", default="", help="parity, operators, outages, reference")
     parser.add_argument("--keep-logs", help="a folder")
     arguments = parser.parse_args()
-    names, without, wrong = arguments.checks.split(","), arguments.without.split(","), []
+    names, without, wrong, surfaces = arguments.checks.split(","), arguments.without.split(","), [], []
 
     with rig.folder() as folder:
         folder = pathlib.Path(folder)
@@ -85,7 +85,8 @@ def main():
                     with rig.Backend(kind, folder) as backend, Gateway(folder, world, backend) as gateway:
                         world.gateways.append(gateway)
                         through_daypass(world, backend, gateway, names, without, wrong)
-                wrong += canary.check([gateway.log for gateway in world.gateways], world.all_secrets(*world.gateways), folder,
+                        surfaces += canary.shown(gateway)
+                wrong += canary.check([*(gateway.log for gateway in world.gateways), *surfaces], world.all_secrets(*world.gateways), folder,
                                       canary.ACTIONS if names == list(CHECKS) else [])
         finally:
             if arguments.keep_logs:

@@ -21,13 +21,12 @@ import canary
 import differences
 import directory
 import documented_examples
+import documents
 from clients import CUSTOM_TOKEN
 from component import HERE, run
 from documented_world import BUCKET, Documented, DocumentedWorld
 
 DOCUMENT = rig.ROOT / "docs/sts.md"
-RUNNABLE = ("sh", "bash", "python", "go")
-BLOCK = re.compile(r"^```(\w+)[ \t]*(\S*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # What blocks print that give no keys.
 PRINTED = {
     "web-identity-aws": "hello", "caller-identity-curl": "user/rig", "caller-identity-aws": "user/rig", "access-key-info-curl": "000000000000",
@@ -93,18 +92,9 @@ print(json.dumps(keys))
 """
 
 
-def blocks(document):
-    """(language, name, text) of each block; the name is empty where there is none."""
-    return [(language, mark.removeprefix("test="), text) for language, mark, text in BLOCK.findall(document)]
-
-
 def complaints(document):
     """What is wrong with the document itself."""
-    found = blocks(document)
-    names = [name for _, name, _ in found if name]
-    wrong = [f"a block in {language} has no name and is not tested:\n{text}" for language, name, text in found if language in RUNNABLE and not name]
-    wrong += [f"two blocks are called {name}" for name in set(names) if names.count(name) > 1]
-    wrong += [f"{name} is no block of the document" for name in PRINTED if name not in names]
+    wrong = documents.complaints(document, PRINTED)
     wrong += [f"docs/sts.md lacks what tests/identity/differences.py says: {row}" for row in differences.table() if row not in document.splitlines()]
     return wrong
 
@@ -199,13 +189,14 @@ def main():
     with rig.folder() as folder, DocumentedWorld(pathlib.Path(folder)) as world, rig.Backend("minio", world.folder) as backend:
         with Documented(world.folder, world, backend) as gateway:
             desk = Desk(world, gateway)
-            for language, name, text in blocks(document):
+            for language, name, text in documents.blocks(document):
                 if language == "toml" and name:
                     attempt(name, lambda: load_trust(gateway, text))
                 elif name:
                     attempt(name, lambda: desk.execute(language, name, text))
+            surfaces = canary.shown(gateway)
         if not arguments.only and not without:
-            wrong += canary.check([gateway.log], world.all_secrets(gateway), world.folder)
+            wrong += canary.check([gateway.log, *surfaces], world.all_secrets(gateway), world.folder)
         for name, example in documented_examples.EXAMPLES.items():
             attempt(name, lambda: example(world, backend))
     if wrong:

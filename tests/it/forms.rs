@@ -196,7 +196,10 @@ async fn a_form_is_signed_by_live_keys() {
     let keys = gateway.session().await;
     let mut wrong = keys.clone();
     wrong.secret.push('x');
-    form().send(&gateway, &wrong).await.is_error(403, "SignatureDoesNotMatch");
+    let refused = form().send(&gateway, &wrong).await;
+    refused.is_error(403, "SignatureDoesNotMatch");
+    // The policy, whose conditions hold the session token.
+    assert_eq!((refused.element("StringToSign"), refused.element("StringToSignBytes")), (None, None));
     form().send(&gateway, &Keys { token: None, ..keys.clone() }).await.is_error(403, "InvalidAccessKeyId");
     form().send(&gateway, &gateway.alice()).await.is_error(403, "AccessDenied");
     for missing in ["policy", "x-amz-signature", "x-amz-date", "x-amz-credential", "x-amz-algorithm", "key"] {

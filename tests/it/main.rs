@@ -8,10 +8,12 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod admin;
 mod audit;
 mod audit_operations;
 mod audit_outages;
 mod bodies;
+mod canary;
 mod certificate_rotation;
 mod certificates;
 mod clock_jumps;

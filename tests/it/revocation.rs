@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, os::unix::fs::PermissionsExt as _};
 
 use daypass::{
+    admin_client::Listener,
     config,
     credentials::revocation::{Kind, Wanted},
     gateway::revocation_api::{OPENAPI, PATHS},
@@ -321,8 +322,12 @@ async fn without_a_token_in_the_configuration_the_api_is_off_and_says_so() {
     assert_eq!(reply.status, 404);
     assert!(reply.text().contains("the revocation API is off: [admin] has no token"), "{}", reply.text());
     let token = AdminToken::new(TOKEN);
-    let refused =
-        revoke::run(gateway.admin_address(), &token, Task::Lift("0123456789abcdef".to_owned())).await;
+    let refused = revoke::run(
+        &Listener::plain(gateway.admin_address()),
+        &token,
+        Task::Lift("0123456789abcdef".to_owned()),
+    )
+    .await;
     assert!(format!("{:#}", refused.unwrap_err()).contains("[admin] has no token"));
 }
 
@@ -377,7 +382,8 @@ async fn the_command_revokes_lists_and_lifts() {
     let gateway = start().await;
     let session = gateway.role_session("first").await;
     let token = AdminToken::new(TOKEN);
-    let run = async |task| revoke::run(gateway.admin_address(), &token, task).await;
+    let listener = Listener::plain(gateway.admin_address());
+    let run = async |task| revoke::run(&listener, &token, task).await;
     let wanted = Wanted { kind: Kind::Role, value: "first".to_owned(), issued_before: None };
     let done = run(Task::Revoke(wanted)).await.unwrap().unwrap();
     assert!(
@@ -394,8 +400,7 @@ async fn the_command_revokes_lists_and_lifts() {
     let wanted = Wanted { kind: Kind::Identity, value: "eve".to_owned(), issued_before: None };
     let refused = run(Task::Revoke(wanted)).await.unwrap_err();
     assert!(refused.to_string().contains("400: `value` is no identity"), "{refused}");
-    let wrong =
-        revoke::run(gateway.admin_address(), &AdminToken::new("another-token-0000"), Task::List).await;
+    let wrong = revoke::run(&listener, &AdminToken::new("another-token-0000"), Task::List).await;
     assert!(wrong.unwrap_err().to_string().contains("401"));
 }
 

@@ -133,7 +133,7 @@ fn pure_modules_touch_neither_sockets_nor_files_nor_the_clock() {
 fn the_storage_is_reached_in_one_place_that_asks_whether_it_is_recorded() {
     let files = rust_files(&root().join("src"));
     let sends: Vec<_> = files.iter().filter(|file| product_code(file).contains("backend.send(")).collect();
-    assert_eq!(sends, [&root().join("src/gateway/audited.rs")]);
+    assert_eq!(sends, [&root().join("src/gateway/objects.rs")]);
     let makes: Vec<_> = files.iter().filter(|file| product_code(file).contains("Recorded(())")).collect();
     assert_eq!(makes, [&root().join("src/audit/mod.rs")]);
 }

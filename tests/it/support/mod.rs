@@ -124,7 +124,8 @@ impl Builder {
         self
     }
 
-    fn text(&self, endpoint: &str) -> String {
+    /// The whole file; `endpoint`: the line of `[backend]` that says where it is.
+    pub fn text(&self, endpoint: &str) -> String {
         let roles: Vec<String> = self
             .rest
             .split("[[role]]\nname = ")
