@@ -106,8 +106,8 @@ impl Gateway {
             refuse_public(permit.spec(), permit.headers(), &[])?;
         }
 
-        let pace = Pace::of(caller.limits());
-        let file = self.read_file(file, &valve, pace, signed.policy().length_range()).await?;
+        let allowed = signed.policy().length_range();
+        let file = self.read_file(file, &valve, Pace::of(caller.limits()), allowed).await?;
         check_file(&headers, &file)?;
         no_second_file(&mut form, &valve, stall).await?;
         let length = file.len() as u64;
