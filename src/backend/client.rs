@@ -113,6 +113,8 @@ impl Pool {
         request: Request<OutboundBody>,
         progress: &Progress,
     ) -> Result<Response<Incoming>, ExchangeError> {
+        // However long its body took to come in: the backend is asked only now.
+        progress.moved();
         let reply = self.client.request(request);
         tokio::pin!(reply);
         let mut asked = progress.last();

@@ -33,6 +33,10 @@ pub struct Endpoint {
     is_ejected: AtomicBool,
     has_failed: AtomicBool,
     ejections: AtomicU64,
+    /// What `last_answer` counts from.
+    known_since: Instant,
+    /// In nanoseconds.
+    last_answer: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -72,6 +76,8 @@ impl Endpoint {
             is_ejected: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             ejections: AtomicU64::new(0),
+            known_since: Instant::now(),
+            last_answer: AtomicU64::new(0),
             state: Mutex::default(),
         })
     }
@@ -101,6 +107,7 @@ impl Endpoint {
 
     /// It answered, whatever the status: it is alive.
     pub(super) fn answered(&self) {
+        self.last_answer.store(self.nanoseconds(Instant::now()), Relaxed);
         if !self.has_failed.load(Relaxed) {
             return;
         }
@@ -131,6 +138,18 @@ impl Endpoint {
         if was_out {
             tracing::info!(endpoint = self.authority, "the storage is back at this address");
         }
+    }
+
+    /// A request sent at `sent` has no answer. Slow ones that began together end together, whatever was answered between; so one
+    /// that was sent before the last answer is no evidence.
+    pub(super) fn gave_no_answer(&self, sent: Instant, now: Instant) {
+        if self.nanoseconds(sent) >= self.last_answer.load(Relaxed) {
+            self.failed(Failure::NoAnswer, now);
+        }
+    }
+
+    fn nanoseconds(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.known_since).as_nanos()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn failed(&self, by: Failure, now: Instant) {
@@ -370,6 +389,22 @@ mod tests {
         assert!(!endpoint.is_up());
         endpoint.answered();
         assert!(endpoint.is_up());
+    }
+
+    #[test]
+    fn a_request_that_was_sent_before_the_last_answer_is_no_evidence_against_an_address() {
+        let endpoint = endpoint();
+        let sent = Instant::now();
+        endpoint.answered();
+        let later = Instant::now() + Duration::from_secs(60);
+        for _ in 0..5 {
+            endpoint.gave_no_answer(sent, later);
+        }
+        assert!(endpoint.is_up());
+        for _ in 0..3 {
+            endpoint.gave_no_answer(later, later);
+        }
+        assert!(!endpoint.is_up());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     body::{Encoded, OutboundBody},
     client::{ExchangeError, Pool, Progress, Timeouts},
     connector::Connector,
-    endpoint::{self, Chosen, Endpoint, Failure, RetryBudget},
+    endpoint::{self, Chosen, Endpoint, RetryBudget},
     plan::{BodyForm, Link},
     upload::Upload,
 };
@@ -203,6 +203,7 @@ impl Backend {
             Outgoing::Object { upload, .. } => Some(upload.verdict()),
             Outgoing::Nothing | Outgoing::Document(_) | Outgoing::EmptyObject { .. } => None,
         };
+        let sends_body = matches!(outgoing, Outgoing::Object { .. } | Outgoing::Document(_));
         let endpoint = chosen.endpoint;
         let mut request =
             self.request(endpoint, permit, outgoing, now).map_err(ExchangeError::NotARequest)?;
@@ -210,6 +211,7 @@ impl Backend {
             // Not signed: proxies on the way may write them anew.
             trace.write(request.headers_mut());
         }
+        let sent = Instant::now();
         let reply = self.pool.exchange(request, progress).await;
         let error = match &reply {
             Ok(reply) => {
@@ -225,11 +227,10 @@ impl Backend {
             if let Some(failure) = error.failure() {
                 self.settings.seen.failed(failure);
             }
-            // The connector tells of connections itself. An upload that broke off may have been refused by an early answer.
-            let no_answer =
-                matches!(error, ExchangeError::FirstByte) || (upload.is_none() && error.broke_off());
+            // The connector tells of connections itself. A body that broke off may have been refused by an early answer.
+            let no_answer = matches!(error, ExchangeError::FirstByte) || (!sends_body && error.broke_off());
             if no_answer {
-                endpoint.failed(Failure::NoAnswer, Instant::now());
+                endpoint.gave_no_answer(sent, Instant::now());
             }
         }
         reply

@@ -38,7 +38,6 @@ use self::{
     record::{Decision, Record},
     request_body::{BodyLimits, RequestBody},
     route::Route,
-    turned_away::slow_down,
 };
 use crate::{
     audit::Service,
@@ -135,18 +134,10 @@ impl Gateway {
             Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
         record.traced(&self.lasting.traces, &parts.headers);
         record.audit = self.draft(&parts, &peer, record.request_id.number());
-        let answered = match self.lasting.slots.clone().try_acquire_owned() {
-            Ok(slot) => {
-                record.holds(slot);
-                // A defect that one request meets is its own. What it leaves half done is dropped with it.
-                let routed = AssertUnwindSafe(self.route(&parts, body, &peer, &mut record)).catch_unwind();
-                routed.await.unwrap_or_else(|_| Err(S3Error::internal("a panic, whose place is in the log")))
-            }
-            Err(_) => {
-                self.lasting.metrics.throttled().count(ThrottleCause::MaxRequests);
-                Err(slow_down())
-            }
-        };
+        // A defect that one request meets is its own. What it leaves half done is dropped with it.
+        let routed = AssertUnwindSafe(self.route(&parts, body, &peer, &mut record)).catch_unwind().await;
+        let answered =
+            routed.unwrap_or_else(|_| Err(S3Error::internal("a panic, whose place is in the log")));
         let mut response = self.answer_recorded(answered, &parts, &mut record).await;
         if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
             response.headers_mut().insert("x-amz-request-id", id);
@@ -177,6 +168,11 @@ impl Gateway {
         if route == Route::Sts {
             record.is_for(Service::Sts);
         }
+        // Nothing of a body has been read, whoever is turned away.
+        let Ok(slot) = self.lasting.slots.clone().try_acquire_owned() else {
+            return Ok(self.turned_away(ThrottleCause::MaxRequests, route, parts, record));
+        };
+        record.holds(slot);
         if self.lasting.memory().level() != Level::Enough {
             return Ok(self.turned_away(ThrottleCause::Memory, route, parts, record));
         }
@@ -370,7 +366,9 @@ fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<Repl
         record.cause.clone_from(cause);
     }
     // The path alone: a query carries credentials.
-    let mut response = xml(error.status(), error.to_xml(parts.uri.path(), &record.request_id.to_string()));
+    let (path, id) = (parts.uri.path(), record.request_id.to_string());
+    let text = if record.is_proven() { error.to_xml(path, &id) } else { error.to_short_xml(path, &id) };
+    let mut response = xml(error.status(), text);
     if matches!(error.code, ErrorCode::SlowDown | ErrorCode::ServiceUnavailable) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }

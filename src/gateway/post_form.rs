@@ -42,6 +42,10 @@ const MAX_FIELD: u64 = 64 * 1024;
 const MAX_ALL_FIELDS: usize = 256 * 1024;
 /// What of a form comes in before its sender is proven.
 const BEFORE_PROOF: usize = 512 * 1024;
+/// How much of a file comes in at once.
+const PIECE: usize = 64 * 1024;
+/// How often a file that waits for its rate looks at the memory.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether a request is a form upload.
 pub(super) fn is_form(parts: &Parts) -> bool {
@@ -102,14 +106,10 @@ impl Gateway {
             refuse_public(permit.spec(), permit.headers(), &[])?;
         }
 
-        valve.open();
-        let file = self.read_file(file, signed.policy().length_range()).await?;
+        let allowed = signed.policy().length_range();
+        let file = self.read_file(file, &valve, Pace::of(caller.limits()), allowed).await?;
         check_file(&headers, &file)?;
-        no_second_file(&mut form, stall).await?;
-        if let Some(mut pace) = Pace::of(caller.limits()) {
-            pace.moved(file.len());
-            pace.turn().await;
-        }
+        no_second_file(&mut form, &valve, stall).await?;
         let length = file.len() as u64;
         let outgoing =
             if file.is_empty() { Outgoing::EmptyObject { trailer: None } } else { Outgoing::Document(file) };
@@ -119,17 +119,28 @@ impl Gateway {
         if stored.status().is_success() { answer(&fields, bucket, &key, &stored) } else { Ok(stored) }
     }
 
-    /// The file, whole. What it takes is the most that one request can take, so it is given up when memory is nearly full.
-    async fn read_file(&self, mut file: Field<'static>, range: Option<(u64, u64)>) -> Result<Bytes, S3Error> {
+    /// The file, whole, as fast as `pace` has it. What it takes is the most that one request can take, so it is given up when
+    /// memory is nearly full.
+    async fn read_file(
+        &self,
+        mut file: Field<'static>,
+        valve: &Opener,
+        mut pace: Option<Pace>,
+        range: Option<(u64, u64)>,
+    ) -> Result<Bytes, S3Error> {
         let stall = self.settings.stall_timeout;
         let (least, most) = range.unwrap_or((0, MAX_FORM_FILE));
         let most = most.min(MAX_FORM_FILE);
         let mut bytes = BytesMut::new();
-        while let Some(piece) = within(stall, async { file.chunk().await.map_err(of_multipart) }).await? {
+        loop {
+            self.wait_for_turn(pace.as_mut()).await?;
+            valve.open(PIECE);
+            let piece = within(stall, async { file.chunk().await.map_err(of_multipart) }).await?;
+            let Some(piece) = piece else { break };
             self.lasting.memory().takes(piece.len());
-            if self.lasting.memory().level() == Level::Full {
-                self.lasting.metrics.throttled().count(ThrottleCause::Memory);
-                return Err(slow_down());
+            self.has_memory()?;
+            if let Some(pace) = &mut pace {
+                pace.moved(piece.len());
             }
             bytes.extend_from_slice(&piece);
             if bytes.len() as u64 > most {
@@ -149,9 +160,26 @@ impl Gateway {
         }
         Ok(bytes.freeze())
     }
+
+    /// What has come in of the file is held all the while.
+    async fn wait_for_turn(&self, pace: Option<&mut Pace>) -> Result<(), S3Error> {
+        let Some(pace) = pace else { return Ok(()) };
+        while tokio::time::timeout(LOOK, pace.turn()).await.is_err() {
+            self.has_memory()?;
+        }
+        Ok(())
+    }
+
+    fn has_memory(&self) -> Result<(), S3Error> {
+        if self.lasting.memory().level() == Level::Full {
+            self.lasting.metrics.throttled().count(ThrottleCause::Memory);
+            return Err(slow_down());
+        }
+        Ok(())
+    }
 }
 
-/// The form, of whose body only [`BEFORE_PROOF`] comes in until the valve is opened.
+/// The form, of whose body only [`BEFORE_PROOF`] comes in until the valve is opened for more.
 fn form(parts: &Parts, body: Incoming) -> Result<(Multipart<'static>, Opener), S3Error> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -190,13 +218,19 @@ async fn read_fields(form: &mut Multipart<'static>) -> Result<(FormFields, Field
 }
 
 /// Fields after the file mean nothing, but the form must come to its end, and bring one file.
-async fn no_second_file(form: &mut Multipart<'static>, stall: Duration) -> Result<(), S3Error> {
-    while let Some(field) = within(stall, async { form.next_field().await.map_err(of_multipart) }).await? {
+async fn no_second_file(
+    form: &mut Multipart<'static>,
+    valve: &Opener,
+    stall: Duration,
+) -> Result<(), S3Error> {
+    loop {
+        valve.open(BEFORE_PROOF);
+        let field = within(stall, async { form.next_field().await.map_err(of_multipart) }).await?;
+        let Some(field) = field else { return Ok(()) };
         if field.name().is_some_and(|name| name.eq_ignore_ascii_case("file")) {
             return Err(invalid("POST requires exactly one file upload per request."));
         }
     }
-    Ok(())
 }
 
 fn final_key(fields: &FormFields, file_name: Option<&str>) -> Result<String, S3Error> {

@@ -7,7 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{audited::Draft, request_id::RequestId};
 use crate::{
-    s3::Target,
+    s3::{ErrorCode, Target},
     telemetry::{
         metrics::{Decided, Ended, Metrics},
         traces::{self, Trace, Traces},
@@ -128,6 +128,10 @@ impl Record {
         access_key_id.clone_into(&mut self.access_key_id);
     }
 
+    pub(super) fn is_proven(&self) -> bool {
+        !self.principal.is_empty()
+    }
+
     pub(super) fn target(&mut self, target: &Target) {
         target.bucket().unwrap_or_default().clone_into(&mut self.bucket);
         target.key().unwrap_or_default().clone_into(&mut self.key);
@@ -180,7 +184,7 @@ impl Record {
             },
             status: self.status,
             code: self.code,
-            is_proven: !self.principal.is_empty(),
+            is_proven: self.is_proven(),
             received: self.received,
             sent: self.sent,
             took: self.started.elapsed(),
@@ -190,7 +194,7 @@ impl Record {
 
     fn end_trace(&self) {
         let Some((trace, traces)) = self.trace.as_deref() else { return };
-        traces.end(trace, || traces::Ended {
+        traces.end(trace, self.is_proven(), || traces::Ended {
             operation: self.operation,
             method: &self.method,
             bucket: &self.bucket,
@@ -201,6 +205,13 @@ impl Record {
             started: self.started,
             took: self.started.elapsed(),
         });
+    }
+
+    /// Something went wrong. There being no room, or a rate being used up, is no failure but counted, so that a flood which is
+    /// turned away is not loud.
+    fn is_failure(&self) -> bool {
+        let is_throttled = self.code == ErrorCode::SlowDown.as_str();
+        self.end == End::CutOff || (self.status.is_server_error() && !is_throttled)
     }
 
     /// The error code of the answer, whoever refused.
@@ -248,6 +259,34 @@ impl Drop for Record {
                 )
             };
         }
-        if self.status.is_server_error() || self.end == End::CutOff { line!(error) } else { line!(info) }
+        if self.is_failure() { line!(error) } else { line!(info) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::rand::SystemRandom;
+
+    use super::*;
+    use crate::{gateway::request_id::RequestIds, telemetry::metrics::Lists};
+
+    #[test]
+    fn what_is_turned_away_for_want_of_room_is_no_failure() {
+        let lists = Lists { operations: Vec::new(), sts_actions: Vec::new(), sts_codes: Vec::new() };
+        let metrics = Arc::new(Metrics::new(lists, 0));
+        let id = RequestIds::seeded(&SystemRandom::new()).unwrap().next();
+        let mut record = Record::new(id, [127, 0, 0, 1].into(), &http::Method::GET, metrics);
+        record.status = StatusCode::SERVICE_UNAVAILABLE;
+        record.code = ErrorCode::SlowDown.as_str();
+        assert!(!record.is_failure());
+        record.cut_off(&"broken");
+        assert!(record.is_failure());
+        record.finished();
+        record.code = ErrorCode::ServiceUnavailable.as_str();
+        assert!(record.is_failure());
+        // The storage said it.
+        record.code = "";
+        record.backend_code("SlowDown");
+        assert!(record.is_failure());
     }
 }

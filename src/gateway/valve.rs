@@ -1,10 +1,10 @@
-//! A body that gives little until its sender is proven: the form reader takes whatever it can get.
+//! A body that gives no more than is wanted now: the form reader takes whatever it can get.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -12,10 +12,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::{Stream, task::AtomicWaker};
 
-/// A stream that stands still after so many bytes until it is opened.
+/// A stream that stands still after so many bytes until it is opened for more.
 pub(super) struct Valve<S> {
     stream: S,
-    left: usize,
     shared: Arc<Shared>,
 }
 
@@ -23,22 +22,24 @@ pub(super) struct Valve<S> {
 #[derive(Debug, Clone)]
 pub(super) struct Opener(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    is_open: AtomicBool,
+    /// How much still comes.
+    left: AtomicUsize,
     waiting: AtomicWaker,
 }
 
 impl<S> Valve<S> {
     pub(super) fn new(stream: S, first: usize) -> (Self, Opener) {
-        let shared = Arc::<Shared>::default();
-        (Self { stream, left: first, shared: shared.clone() }, Opener(shared))
+        let shared = Arc::new(Shared { left: AtomicUsize::new(first), waiting: AtomicWaker::new() });
+        (Self { stream, shared: shared.clone() }, Opener(shared))
     }
 }
 
 impl Opener {
-    pub(super) fn open(&self) {
-        self.0.is_open.store(true, Ordering::Release);
+    /// From now on so many bytes come, and what completes the last piece.
+    pub(super) fn open(&self, bytes: usize) {
+        self.0.left.store(bytes, Ordering::Release);
         self.0.waiting.wake();
     }
 }
@@ -50,16 +51,19 @@ where
     type Item = Result<Bytes, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.left == 0 && !self.shared.is_open.load(Ordering::Acquire) {
+        if self.shared.left.load(Ordering::Acquire) == 0 {
             self.shared.waiting.register(context.waker());
             // It may have been opened before the waker was there.
-            if !self.shared.is_open.load(Ordering::Acquire) {
+            if self.shared.left.load(Ordering::Acquire) == 0 {
                 return Poll::Pending;
             }
         }
         let next = std::task::ready!(Pin::new(&mut self.stream).poll_next(context));
         if let Some(Ok(bytes)) = &next {
-            self.left = self.left.saturating_sub(bytes.len());
+            let left = &self.shared.left;
+            let _ = left.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+                Some(left.saturating_sub(bytes.len()))
+            });
         }
         Poll::Ready(next)
     }
@@ -72,7 +76,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_closed_valve_gives_no_more_than_it_may_and_an_open_one_the_rest() {
+    async fn a_valve_gives_no_more_than_it_is_opened_for() {
         let pieces = (0..10).map(|_| Ok::<_, ()>(Bytes::from_static(b"0123456789")));
         let (mut valve, opener) = Valve::new(stream::iter(pieces), 25);
         let mut given = 0;
@@ -80,9 +84,12 @@ mod tests {
             given += next.unwrap().unwrap().len();
         }
         assert_eq!(given, 30);
+        opener.open(15);
+        assert!(valve.next().now_or_never().is_some() && valve.next().now_or_never().is_some());
+        assert!(valve.next().now_or_never().is_none());
         let waiting = tokio::spawn(async move { valve.count().await });
         tokio::task::yield_now().await;
-        opener.open();
-        assert_eq!(waiting.await.unwrap(), 7);
+        opener.open(1000);
+        assert_eq!(waiting.await.unwrap(), 5);
     }
 }

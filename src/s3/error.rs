@@ -74,6 +74,9 @@ impl ErrorCode {
     }
 }
 
+/// Of each part of a request whose sender is not proven, in bytes.
+const MOST_ECHOED: usize = 1024;
+
 /// A refusal: code, message and elements are for the client, the cause for the log.
 #[derive(Debug)]
 pub struct S3Error {
@@ -128,6 +131,21 @@ impl S3Error {
     pub fn to_xml(&self, resource: &str, request_id: &str) -> String {
         error_xml(self.code.as_str(), &self.message, &self.elements, resource, request_id)
     }
+
+    /// For a sender who is not proven: it gets little of its own request back, as nobody is to fill memory with answers. What
+    /// helps to find a wrong signature stays whole; it takes the token of a session.
+    pub fn to_short_xml(&self, resource: &str, request_id: &str) -> String {
+        if self.code == ErrorCode::SignatureDoesNotMatch {
+            return self.to_xml(cut(resource), request_id);
+        }
+        let elements: Vec<_> =
+            self.elements.iter().map(|(name, value)| (*name, cut(value).to_owned())).collect();
+        error_xml(self.code.as_str(), cut(&self.message), &elements, cut(resource), request_id)
+    }
+}
+
+fn cut(echoed: &str) -> &str {
+    echoed.get(..echoed.floor_char_boundary(MOST_ECHOED)).unwrap_or_default()
 }
 
 /// The XML of an error, everything in it escaped.

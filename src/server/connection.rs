@@ -26,7 +26,7 @@ use super::{
     client_address,
     guarded_io::GuardedIo,
     proxy_protocol,
-    untaken::Replies,
+    untaken::{Replies, Untaken},
 };
 
 /// How much of a body is read or written at once, and kept for a connection.
@@ -175,17 +175,14 @@ where
             let replies = Replies::default();
             let watched = replies.clone();
             let service = service_fn(move |request| {
-                let (answer, replies) = (service.call(request), watched.clone());
-                async move { Ok::<_, Infallible>(answer.await?.map(|body| replies.watch(body))) }
+                let replies = watched.clone();
+                let answer = replies.take_more().map(|()| service.call(request));
+                async move {
+                    let Ok(reply) = answer?.await;
+                    Ok::<_, Untaken>(reply.map(|body| replies.watch(body)))
+                }
             });
-            let mut server = http2::Builder::new(TokioExecutor::new());
-            server
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(128)
-                .max_header_list_size(u32::try_from(limits.max_head_size).unwrap_or(u32::MAX))
-                .max_send_buf_size(BUFFER)
-                .initial_stream_window_size(256 * 1024)
-                .initial_connection_window_size(1024 * 1024);
+            let server = http2_server(limits.max_head_size);
             let mut connection = pin!(server.serve_connection(io, service));
             let mut stopping = false;
             loop {
@@ -199,4 +196,16 @@ where
             }
         }
     }
+}
+
+fn http2_server(max_head_size: usize) -> http2::Builder<TokioExecutor> {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(128)
+        .max_header_list_size(u32::try_from(max_head_size).unwrap_or(u32::MAX))
+        .max_send_buf_size(BUFFER)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024);
+    server
 }

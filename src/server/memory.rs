@@ -87,6 +87,7 @@ impl Memory {
     }
 
     /// For tests: this much is used of this limit from now on.
+    #[doc(hidden)]
     pub fn pretend(&self, used: u64, limit: u64) {
         *self.source.lock().unwrap_or_else(PoisonError::into_inner) = Source::Fixed;
         self.limit.store(limit, Relaxed);

@@ -1,14 +1,19 @@
 //! Replies that a client of HTTP/2 does not take. It can keep the window of a stream closed for as long as it likes, and nobody
-//! asks the body then; so it is looked at from outside, and what it holds is let go.
+//! asks the body then; or open it by one byte, and the HTTP library holds the rest. So a reply is over when its last piece has
+//! gone; until then it is looked at from outside, and what it holds is let go.
 
 use std::{
     error::Error,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
@@ -20,11 +25,30 @@ type Shared<B> = Mutex<Reply<B>>;
 
 /// The replies of one connection.
 #[derive(Debug)]
-pub(super) struct Replies<B>(Arc<Mutex<Vec<Weak<Shared<B>>>>>);
+pub(super) struct Replies<B>(Arc<All<B>>);
+
+#[derive(Debug)]
+struct All<B> {
+    replies: Mutex<Vec<Weak<Shared<B>>>>,
+    /// Some were let go.
+    has_untaken: AtomicBool,
+}
 
 /// A reply's body, until it is let go.
 #[derive(Debug)]
 pub(super) struct Watched<B>(Arc<Shared<B>>);
+
+/// A piece of a reply that was handed out. The HTTP library drops it once it is written.
+struct Piece<B> {
+    bytes: Bytes,
+    _reply: Arc<Shared<B>>,
+}
+
+impl<B> AsRef<[u8]> for Piece<B> {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
 
 #[derive(Debug)]
 struct Reply<B> {
@@ -36,7 +60,7 @@ struct Reply<B> {
 /// The client took nothing of a reply for `limits.stall_timeout`.
 #[derive(Debug, thiserror::Error)]
 #[error("the client took nothing of the reply for too long")]
-struct Untaken;
+pub(super) struct Untaken;
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +74,7 @@ impl<B> Clone for Replies<B> {
 
 impl<B> Default for Replies<B> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(Arc::new(All { replies: Mutex::default(), has_untaken: AtomicBool::new(false) }))
     }
 }
 
@@ -58,7 +82,7 @@ impl<B> Replies<B> {
     pub(super) fn watch(&self, body: B) -> Watched<B> {
         let reply = Reply { body: Some(Box::pin(body)), offered: Some(Instant::now()) };
         let reply = Arc::new(Mutex::new(reply));
-        let mut all = locked(&self.0);
+        let mut all = locked(&self.0.replies);
         if all.len() >= REMEMBERED {
             all.retain(|reply| reply.strong_count() > 0);
         }
@@ -77,7 +101,7 @@ impl<B> Replies<B> {
     }
 
     fn drop_untaken(&self, after: Duration) -> bool {
-        let mut all = locked(&self.0);
+        let mut all = locked(&self.0.replies);
         let mut bodies = Vec::new();
         all.retain(|reply| {
             let Some(reply) = reply.upgrade() else { return false };
@@ -90,27 +114,34 @@ impl<B> Replies<B> {
         });
         // The locks go before the bodies do, which log and count.
         drop(all);
+        self.0.has_untaken.fetch_or(!bodies.is_empty(), Relaxed);
         !bodies.is_empty()
+    }
+
+    /// Whether the connection begins another request: not when a reply was let go, even if its client sends on after `GOAWAY`.
+    pub(super) fn take_more(&self) -> Result<(), Untaken> {
+        if self.0.has_untaken.load(Relaxed) { Err(Untaken) } else { Ok(()) }
     }
 }
 
 impl<B> Body for Watched<B>
 where
-    B: Body,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    type Data = B::Data;
+    type Data = Bytes;
     type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, Self::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut reply = locked(&self.0);
         let Some(body) = &mut reply.body else { return Poll::Ready(Some(Err(Untaken.into()))) };
         let polled = body.as_mut().poll_frame(context);
         reply.offered = polled.is_ready().then(Instant::now);
-        polled.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+        let hand_out = |bytes| Bytes::from_owner(Piece { bytes, _reply: self.0.clone() });
+        polled.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(hand_out)).map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -102,15 +102,15 @@ async def flood(port, make, most, seconds, at_once=8):
     return {"pieces": total, "connections": connections, "ended": ended}
 
 
-async def no_window(port, head, connections, per_connection, seconds):
-    """Requests on streams into which nothing may be sent. Gives how many connections the other end has closed after that time."""
+async def no_window(port, head, connections, per_connection, seconds, window=0):
+    """Requests on streams into each of which `window` bytes may be sent. Gives how many connections the other end has closed after that time."""
     held = []
     for number in range(connections):
         # The last ones later: they take the places that the good client gave back meanwhile.
         await asyncio.sleep(0.5 if number > connections - 3 else 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         # SETTINGS_INITIAL_WINDOW_SIZE is 4.
-        writer.write(PREFACE + frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + bytes(4)))
+        writer.write(PREFACE + frame(SETTINGS, 0, 0, (4).to_bytes(2, "big") + window.to_bytes(4, "big")))
         writer.write(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, index * 2 + 1, head) for index in range(per_connection)))
         held.append((asyncio.ensure_future(swallow(reader)), writer))
     await asyncio.wait([gone for gone, _ in held], timeout=seconds)

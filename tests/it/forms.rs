@@ -307,3 +307,30 @@ async fn a_file_that_is_being_read_is_given_up_when_memory_is_nearly_full() {
     form.send(&gateway, &keys).await.is_error(503, "SlowDown");
     gateway.backend().saw_nothing();
 }
+
+#[tokio::test]
+async fn a_file_that_waits_for_its_rate_is_given_up_when_memory_is_nearly_full() {
+    let limits = "[limits]\nsession_bytes_per_second = \"64KiB\"\nstall_timeout = \"300ms\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
+    let keys = gateway.session().await;
+    let mut form = form();
+    form.file = vec![b'x'; 150_000];
+    let started = std::time::Instant::now();
+    assert_eq!(form.send(&gateway, &keys).await.status, 204);
+    // 64 KiB of it are free; what it waits for is no stall.
+    let took = started.elapsed();
+    assert!((Duration::from_millis(1200)..Duration::from_secs(4)).contains(&took), "{took:?}");
+    assert_eq!(gateway.backend().only_request().body, form.file);
+
+    gateway.backend().forget();
+    form.file = vec![b'x'; 800_000];
+    let started = std::time::Instant::now();
+    let full = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        gateway.memory().pretend(98, 100);
+    };
+    let (refused, ()) = tokio::join!(form.send(&gateway, &keys), full);
+    refused.is_error(503, "SlowDown");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    gateway.backend().saw_nothing();
+}

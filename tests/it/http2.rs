@@ -244,12 +244,15 @@ async fn floods_of_frames_end_the_connection_and_nothing_else() {
     assert_eq!(gateway.backend().requests().len(), 1);
 }
 
-const NO_WINDOW: [u8; 6] = [0, 4, 0, 0, 0, 0];
-
 /// The same request on so many streams, into which nothing may be sent.
 async fn without_a_window(gateway: &Gateway, streams: u32, head: &[(&str, &str)]) -> TcpStream {
+    with_a_window(gateway, 0, streams, head).await
+}
+
+/// The same request on so many streams, into each of which so many bytes may be sent.
+async fn with_a_window(gateway: &Gateway, window: u8, streams: u32, head: &[(&str, &str)]) -> TcpStream {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &NO_WINDOW));
+    bytes.extend(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, window]));
     for index in 0..streams {
         bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, index * 2 + 1, &block(head)));
     }
@@ -279,17 +282,62 @@ async fn refusals_that_nobody_fetches_keep_nobody_out() {
 
 #[tokio::test]
 async fn objects_that_nobody_fetches_give_their_places_back_and_the_connection_ends() {
+    objects_are_let_go(0, 8 << 20).await;
+}
+
+/// The HTTP library takes a whole piece for one byte of a window, and the body has ended for it.
+#[tokio::test]
+async fn objects_of_which_a_byte_is_fetched_are_let_go_like_those_of_which_nothing_is() {
+    objects_are_let_go(1, 1000).await;
+}
+
+async fn objects_are_let_go(window: u8, size: usize) {
     let limits = "[limits]\nmax_requests = 4\nstall_timeout = \"700ms\"\nidle_timeout = \"500ms\"\n";
     let gateway = Gateway::builder().toml(limits).start().await;
     let keys = gateway.session().await;
-    gateway.backend().answers(|_| crate::support::Answer::new(200, vec![b'x'; 8 << 20]));
+    gateway.backend().answers(move |_| crate::support::Answer::new(200, vec![b'x'; size]));
     let head = signed(&gateway, &keys, "GET", b"");
-    let holding = without_a_window(&gateway, 4, &borrowed(&head)).await;
+    let holding = with_a_window(&gateway, window, 4, &borrowed(&head)).await;
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_error(503, "SlowDown");
     tokio::time::sleep(Duration::from_millis(900)).await;
     gateway.backend().answers(|_| crate::support::Answer::new(200, b"x".to_vec()));
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
     ends(holding).await;
+}
+
+#[tokio::test]
+async fn refusals_that_nobody_fetches_end_their_connection_however_many_requests_follow() {
+    let limits = "[limits]\nstall_timeout = \"500ms\"\nidle_timeout = \"500ms\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
+    let unsigned = [(":method", "GET"), (":scheme", "http"), (":path", "/bucket/key"), (":authority", "h")];
+    for window in [0, 1] {
+        let (mut reader, mut writer) = with_a_window(&gateway, window, 20, &unsigned).await.into_split();
+        let asking = tokio::spawn(async move {
+            for index in 20..100 {
+                let head = frame(HEADERS, END_HEADERS | END_STREAM, index * 2 + 1, &block(&unsigned));
+                if writer.write_all(&head).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        let mut received = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(4), reader.read_to_end(&mut received)).await;
+        assert!(read.is_ok(), "with a window of {window} it is still open");
+        asking.abort();
+    }
+    gateway.backend().saw_nothing();
+}
+
+#[tokio::test]
+async fn a_stranger_gets_little_of_a_long_path_back() {
+    let gateway = Gateway::start().await;
+    let path = format!("/bucket/{}", "&".repeat(7000));
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", gateway.address());
+    let refused = crate::support::raw(gateway.address(), request.as_bytes()).await;
+    refused.is_error(403, "AccessDenied");
+    assert_eq!(refused.element("Resource").unwrap().len(), "/bucket/".len() + (1024 - 8) * "&amp;".len());
+    gateway.backend().saw_nothing();
 }
 
 #[tokio::test]

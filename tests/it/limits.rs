@@ -173,6 +173,11 @@ async fn requests_in_flight_have_an_upper_number() {
     let reply = gateway.send(&keys, call("GET", "/bucket/key")).await;
     reply.is_error(503, "SlowDown");
     assert!(reply.header("retry-after").is_some());
+    // STS says it in its own words, and as its own.
+    let login = gateway.sts(&gateway.alice(), &[("Action", "AssumeRole"), ("Version", "2011-06-15")]).await;
+    login.is_error(503, "SlowDown");
+    assert!(login.header("retry-after").is_some());
+    assert!(login.text().contains("<ErrorResponse"), "{}", login.text());
     drop(slow);
     tokio::time::sleep(Duration::from_millis(100)).await;
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();

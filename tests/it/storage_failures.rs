@@ -265,3 +265,106 @@ async fn clients_that_send_nothing_are_no_failure_of_the_storage() {
     assert!(gateway.backend().committed().is_empty());
     gateway.send(&keys, put(10)).await.is_ok();
 }
+
+async fn is_up(gateway: &Gateway, address: std::net::SocketAddr) -> bool {
+    let page = gateway.admin("GET", "/metrics", None, "").await.text();
+    page.contains(&format!("daypass_backend_endpoint_up{{endpoint=\"{address}\"}} 1"))
+}
+
+/// Sent with a pause in the middle of the body.
+async fn slowly(gateway: &Gateway, keys: &Keys, sent: Call, pause: Duration) -> Reply {
+    use tokio::io::AsyncReadExt as _;
+    let signed = sent.at(gateway.now()).sign(keys, gateway.address());
+    let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
+    socket.write_all(&signed.head()).await.unwrap();
+    let (first, rest) = signed.call.body.split_at(signed.call.body.len() / 2);
+    socket.write_all(first).await.unwrap();
+    tokio::time::sleep(pause).await;
+    socket.write_all(rest).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    crate::support::parse_reply(&answer)
+}
+
+const TAGS: &str = "<Tagging><TagSet><Tag><Key>project</Key><Value>daypass</Value></Tag></TagSet></Tagging>";
+
+#[tokio::test]
+async fn clients_that_send_their_documents_slowly_are_no_failure_of_the_storage() {
+    // It answers after a while, as it may.
+    let storage = Storage::start(|mut spoken: Spoken| async move {
+        while let Some(head) = spoken.head().await {
+            let length = crate::support::storage::header(&head, "content-length").unwrap().parse().unwrap();
+            spoken.body(length).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            spoken.say(STORED).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::builder()
+        .backend_addresses(&[storage.address()])
+        .backend_lines("first_byte_timeout = \"600ms\"")
+        .toml("[admin]\naddress = \"127.0.0.1:0\"\n")
+        .start()
+        .await;
+    let keys = gateway.session().await;
+    let tags = || {
+        slowly(
+            &gateway,
+            &keys,
+            call("PUT", "/bucket/key").query("tagging=").body(TAGS),
+            Duration::from_secs(1),
+        )
+    };
+    for reply in futures_util::future::join_all([tags(), tags(), tags(), tags()]).await {
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    assert!(is_up(&gateway, storage.address()).await);
+}
+
+#[tokio::test]
+async fn slow_operations_that_end_together_eject_no_address_that_answers_others() {
+    let storage = Storage::start(|mut spoken: Spoken| async move {
+        while let Some(head) = spoken.head().await {
+            if head.contains("/bucket/slow") {
+                std::future::pending::<()>().await;
+            }
+            spoken.say(STORED).await;
+        }
+    })
+    .await;
+    let gateway = Gateway::builder()
+        .backend_addresses(&[storage.address()])
+        .backend_lines("first_byte_timeout = \"1s\"")
+        .toml("[admin]\naddress = \"127.0.0.1:0\"\n")
+        .start()
+        .await;
+    let keys = gateway.session().await;
+    let slow = || gateway.send(&keys, call("DELETE", "/bucket/slow"));
+    let quick = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    };
+    let (slow, ()) = tokio::join!(futures_util::future::join_all([slow(), slow(), slow(), slow()]), quick);
+    slow.iter().for_each(is_away);
+    assert!(is_up(&gateway, storage.address()).await);
+}
+
+#[tokio::test]
+async fn documents_that_the_storage_refuses_before_their_end_eject_no_address() {
+    let storage = Storage::start(|mut spoken: Spoken| async move {
+        spoken.head().await;
+        spoken.reset();
+    })
+    .await;
+    let gateway = Gateway::builder()
+        .backend_addresses(&[storage.address()])
+        .toml("[admin]\naddress = \"127.0.0.1:0\"\n")
+        .start()
+        .await;
+    let keys = gateway.session().await;
+    for _ in 0..4 {
+        is_away(&gateway.send(&keys, call("PUT", "/bucket/key").query("tagging=").body(TAGS)).await);
+    }
+    assert_eq!(storage.heads().len(), 4);
+    assert!(is_up(&gateway, storage.address()).await);
+}

@@ -98,6 +98,11 @@ mod collector {
         let keys = gateway.session().await;
         let sampled = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let other = "00-ffffffffffffffffffffffffffffffff-00f067aa0ba902b7-00";
+        // A stranger's wish does not count.
+        let stranger = "00-eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee-00f067aa0ba902b7-01";
+        let forger = crate::support::Keys { secret: "not the secret".to_owned(), ..keys.clone() };
+        let request = call("GET", "/data/report").header("traceparent", stranger);
+        assert_eq!(gateway.send(&forger, request).await.status, 403);
         for parent in [sampled.as_str(), other] {
             let request = call("GET", "/data/report").header("traceparent", parent);
             assert_eq!(gateway.send(&keys, request).await.status, 200);
@@ -117,6 +122,7 @@ mod collector {
             !holds(&body, keys.token.as_ref().unwrap().as_bytes()) && !holds(&body, keys.secret.as_bytes())
         );
         assert!(!holds(&body, &[0xff; 16]), "not sampled");
+        assert!(!holds(&body, &[0xee; 16]), "not proven");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,8 @@ pub struct Trace {
     request: SpanId,
     backend: SpanId,
     is_sampled: bool,
+    /// It is of the share that is sent whoever asks.
+    is_in_share: bool,
     state: Option<HeaderValue>,
     asked_backend: Option<(Instant, Duration)>,
 }
@@ -109,6 +111,8 @@ impl Traces {
         let (trace_id, ids) = ids.split_first_chunk()?;
         let (request, backend) = ids.split_first_chunk()?;
         let (request, backend) = (SpanId(*request), SpanId(backend.try_into().ok()?));
+        let share = self.exporter.as_ref().map_or(0, Exporter::sample);
+        let is_in_share = u64::from(u32::from_le_bytes([*a, *b, *c, *d])) < share;
         if let Some(Incoming { trace_id, parent, is_sampled, state }) = incoming {
             let parent = Some(parent);
             return Some(Trace {
@@ -117,28 +121,26 @@ impl Traces {
                 request,
                 backend,
                 is_sampled,
+                is_in_share,
                 state,
                 asked_backend: None,
             });
         }
-        let share = self.exporter.as_ref()?.sample();
-        if u64::from(u32::from_le_bytes([*a, *b, *c, *d])) >= share {
-            return None;
-        }
-        Some(Trace {
+        is_in_share.then(|| Trace {
             trace_id: TraceId(*trace_id),
             parent: None,
             request,
             backend,
             is_sampled: true,
+            is_in_share,
             state: None,
             asked_backend: None,
         })
     }
 
-    /// Sends the spans of a request, if its trace is sampled.
-    pub fn end<'r>(&self, trace: &Trace, ended: impl FnOnce() -> Ended<'r>) {
-        if let Some(exporter) = self.exporter.as_ref().filter(|_| trace.is_sampled) {
+    /// Sends the spans of a request, if its trace is sampled. `is_proven`: whose request it was is known.
+    pub fn end<'r>(&self, trace: &Trace, is_proven: bool, ended: impl FnOnce() -> Ended<'r>) {
+        if let Some(exporter) = self.exporter.as_ref().filter(|_| trace.goes_out(is_proven)) {
             exporter.send(trace, &ended());
         }
     }
@@ -156,6 +158,11 @@ impl Trace {
         self.trace_id
     }
 
+    /// What is sampled is decided by clients that are proven, and by our own share: a stranger could fill the queue.
+    fn goes_out(&self, is_proven: bool) -> bool {
+        self.is_sampled && (is_proven || self.is_in_share)
+    }
+
     /// What the backend is told: the same trace, and that it is asked by a span of ours.
     pub fn write(&self, headers: &mut HeaderMap) {
         let value = context::traceparent(self.trace_id, self.backend, self.is_sampled);
@@ -170,5 +177,24 @@ impl Trace {
     /// When the backend was asked, and how long it took until the head of its reply.
     pub fn asked_backend(&mut self, at: Instant) {
         self.asked_backend = Some((at, at.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_does_not_decide_what_is_sampled() {
+        let sampled = |flag: &str| {
+            let mut headers = HeaderMap::new();
+            let value = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flag}");
+            headers.insert(TRACEPARENT, HeaderValue::try_from(value).unwrap());
+            Traces::default().begin(&headers).unwrap()
+        };
+        assert!(!sampled("01").goes_out(false));
+        assert!(sampled("01").goes_out(true));
+        assert!(!sampled("00").goes_out(true));
+        assert!(Trace { is_in_share: true, ..sampled("01") }.goes_out(false));
     }
 }
