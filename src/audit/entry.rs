@@ -4,6 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use tokio::sync::oneshot;
 
+use super::queue::Place;
 use crate::{clock::Timestamp, credentials::Session, iam::Principal, identity::Identity};
 
 /// Which of the two services was asked.
@@ -104,13 +105,61 @@ impl Entry {
     pub(super) fn lines(&self) -> usize {
         usize::from(self.decided.is_some()) + self.more.len()
     }
+
+    /// More than a copy has.
+    pub(super) fn has_many_lines(&self) -> bool {
+        self.lines() > 2
+    }
+
+    /// Nobody was proven.
+    pub(super) fn is_unproven(&self) -> bool {
+        matches!(self.who, Who::Unknown { .. })
+    }
+
+    /// What it takes of memory, about, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let decided = |decided: &Decided| {
+            let resource = match &decided.resource {
+                Resource::None => 0,
+                Resource::Bucket(name) | Resource::Role(name) => name.len(),
+                Resource::Object { bucket, key, version_id } => {
+                    bucket.len() + key.len() + version_id.as_ref().map_or(0, String::len)
+                }
+            };
+            size_of::<Decided>() + resource + decided.error_message.len() + decided.reason.len()
+        };
+        let parameters = self.parameters.iter().map(|(name, value)| name.len() + value.len());
+        size_of::<Self>()
+            + self.region.len()
+            + self.user_agent.len()
+            + parameters.sum::<usize>()
+            + self.all().map(decided).sum::<usize>()
+    }
+
+    /// What is left of it when its client went away before it could be recorded: nothing of it was done.
+    pub(super) fn client_gone(mut self: Box<Self>) -> Box<Self> {
+        self.more.clear();
+        if let Some(decided) = &mut self.decided {
+            decided.allow = false;
+            decided.error_code = CLIENT_GONE;
+            decided.error_message = Cow::Borrowed("");
+            decided.reason = "the client went away while the decisions waited to be recorded".to_owned();
+            if let Resource::Object { bucket, .. } = &mut decided.resource {
+                decided.resource = Resource::Bucket(std::mem::take(bucket));
+            }
+        }
+        self
+    }
 }
+
+/// The `errorCode` of a request whose client went away before it was decided.
+pub const CLIENT_GONE: &str = "ClientGone";
 
 /// What goes to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
     /// With whoever waits for it: true once it is written, false when it cannot be.
-    Entry(Box<Entry>, Option<oneshot::Sender<bool>>),
+    Entry(Box<Entry>, Place, Option<oneshot::Sender<bool>>),
     Reopen,
     /// Nothing comes after it.
     Close,

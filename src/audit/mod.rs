@@ -9,6 +9,7 @@ mod entry;
 mod file;
 mod json;
 mod line;
+mod queue;
 mod verify;
 mod writer;
 
@@ -27,11 +28,15 @@ use tokio::sync::oneshot;
 
 pub use self::{
     collector::CollectorSettings,
-    entry::{Answered, Decided, Entry, Method, Resource, Service, Who},
+    entry::{Answered, CLIENT_GONE, Decided, Entry, Method, Resource, Service, Who},
     file::FileError,
     verify::{Broken, Report, verify},
 };
-use self::{entry::Message, writer::Losses};
+use self::{
+    entry::Message,
+    queue::{Place, Queue},
+    writer::Losses,
+};
 use crate::{clock::Clock, telemetry::metrics::AuditSeen};
 
 /// The event that says how many could not be recorded.
@@ -51,7 +56,7 @@ pub struct Settings {
     pub destination: Destination,
     /// A request waits until its lines are written, and is refused when they cannot be.
     pub strict: bool,
-    /// How many lines may wait to be written.
+    /// How many lines may wait to be written; of requests of many lines half as many beside them, at least 1,000.
     pub queue: usize,
     /// A line counts as written once it is on the disk.
     pub sync: bool,
@@ -89,8 +94,7 @@ pub struct Trail(Option<Running>);
 struct Running {
     strict: bool,
     timeout: Duration,
-    queue: usize,
-    seen: Arc<AuditSeen>,
+    queue: Arc<Queue>,
     losses: Arc<Losses>,
     messages: Sender<Message>,
     writing: Mutex<Option<JoinHandle<()>>>,
@@ -105,8 +109,9 @@ impl Trail {
     /// Opens the destination and starts the thread.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>, seen: Arc<AuditSeen>) -> Result<Self, TrailError> {
         let losses = Arc::new(Losses::new(seen.clone()));
-        let (strict, timeout, queue) = (settings.strict, settings.timeout, settings.queue);
-        let writer = writer::Writer::open(settings, clock, seen.clone(), losses.clone())?;
+        let (strict, timeout) = (settings.strict, settings.timeout);
+        let queue = Arc::new(Queue::new(settings.queue, seen.clone()));
+        let writer = writer::Writer::open(settings, clock, seen, losses.clone())?;
         let (sender, receiver): (_, Receiver<Message>) = channel();
         let run = move || writer.run(&receiver);
         let writing = thread::Builder::new().name("daypass-audit".to_owned()).spawn(run)?;
@@ -114,7 +119,6 @@ impl Trail {
             strict,
             timeout,
             queue,
-            seen,
             losses,
             messages: sender,
             writing: Mutex::new(Some(writing)),
@@ -129,18 +133,32 @@ impl Trail {
     pub async fn record(&self, entry: Option<Box<Entry>>) -> Result<Recorded, Unrecorded> {
         let Some(running) = &self.0 else { return Ok(Recorded(())) };
         let entry = entry.ok_or(Unrecorded)?;
+        let place = running.queue.enter(&entry);
         if !running.strict {
-            running.submit(entry, None);
+            if place.is_none() && entry.has_many_lines() {
+                // Rare.
+                Box::pin(running.wait(entry)).await;
+            } else {
+                running.submit(entry, place, None);
+            }
             return Ok(Recorded(()));
         }
         let (done, written) = oneshot::channel();
-        if !running.submit(entry, Some(done)) {
+        if !running.submit(entry, place, Some(done)) {
             return Err(Unrecorded);
         }
         // Rarely asked for, so it does not make the future of every request larger.
         match Box::pin(tokio::time::timeout(running.timeout, written)).await {
             Ok(Ok(true)) => Ok(Recorded(())),
             Ok(Ok(false) | Err(_)) | Err(_) => Err(Unrecorded),
+        }
+    }
+
+    /// Records what was never decided, because its client went away: nobody waits for it.
+    pub fn record_gone(&self, entry: Box<Entry>) {
+        if let Some(running) = &self.0 {
+            let place = running.queue.enter(&entry);
+            running.submit(entry, place, None);
         }
     }
 
@@ -166,23 +184,47 @@ impl Trail {
 
 impl Running {
     /// Whether it is in the queue.
-    fn submit(&self, entry: Box<Entry>, done: Option<oneshot::Sender<bool>>) -> bool {
+    fn submit(&self, entry: Box<Entry>, place: Option<Place>, done: Option<oneshot::Sender<bool>>) -> bool {
         let lines = entry.lines();
-        if self.seen.queued().saturating_add(lines) > self.queue {
+        let Some(place) = place else {
             self.losses.lose(lines, "the queue is full");
             return false;
-        }
-        self.seen.enter(lines);
-        let sent = self.send(Message::Entry(entry, done));
+        };
+        let sent = self.send(Message::Entry(entry, place, done));
         if !sent {
-            self.seen.leave(lines);
             self.losses.lose(lines, "the audit log is closed");
         }
         sent
     }
 
+    /// Submits an entry of many lines once there is room, within the timeout.
+    async fn wait(&self, entry: Box<Entry>) {
+        let lines = entry.lines();
+        let mut waiting = Waiting { running: self, entry: Some(entry) };
+        let place = tokio::time::timeout(self.timeout, self.queue.wait(lines)).await;
+        if let Some(entry) = waiting.entry.take() {
+            self.submit(entry, place.ok().flatten(), None);
+        }
+    }
+
     fn send(&self, message: Message) -> bool {
         self.messages.send(message).is_ok()
+    }
+}
+
+/// An entry whose request may be dropped before there is room for it.
+struct Waiting<'r> {
+    running: &'r Running,
+    entry: Option<Box<Entry>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take() {
+            let entry = entry.client_gone();
+            let place = self.running.queue.enter(&entry);
+            self.running.submit(entry, place, None);
+        }
     }
 }
 

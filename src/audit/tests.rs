@@ -187,6 +187,131 @@ async fn what_waits_is_written_before_the_end() {
     assert_eq!((report.lines, report.losses), (10_002, 0));
 }
 
+/// A destination that takes about 64 KiB until somebody reads it.
+struct Pipe {
+    folder: tempfile::TempDir,
+    reader: fs::File,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // Opened for both, so that opening waits for nobody.
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        Self { folder, reader }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("pipe")
+    }
+
+    /// Reads until the line that says that the log ends.
+    fn drain(&self) -> thread::JoinHandle<Vec<serde_json::Value>> {
+        let reader = self.reader.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut lines = Vec::new();
+            for line in std::io::BufRead::lines(std::io::BufReader::new(reader)) {
+                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let ends = line["eventName"] == "AuditStop";
+                lines.push(line);
+                if ends {
+                    break;
+                }
+            }
+            lines
+        })
+    }
+}
+
+fn many(lines: usize) -> Box<Entry> {
+    let mut all = entry("0");
+    for number in 1..lines {
+        all.more.extend(entry(&number.to_string()).decided);
+    }
+    all
+}
+
+fn count(lines: &[serde_json::Value], name: &str, code: &str) -> usize {
+    let has = |line: &&serde_json::Value| {
+        line["eventName"] == name && line["errorCode"].as_str().unwrap_or_default() == code
+    };
+    lines.iter().filter(has).count()
+}
+
+async fn a_while() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn requests_of_many_lines_wait_for_each_other_and_leave_room_for_the_lines_of_others() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { strict: false, queue: 4, ..settings(&pipe.path()) }).unwrap());
+    let record = |entry| {
+        let trail = trail.clone();
+        tokio::spawn(async move { trail.record(Some(entry)).await })
+    };
+    record(many(600)).await.unwrap().unwrap();
+    let waiting = record(many(600));
+    a_while().await;
+    assert!(!waiting.is_finished());
+    for number in 0..3 {
+        record(entry(&number.to_string())).await.unwrap().unwrap();
+    }
+    // One whose client goes away meanwhile has one line, which says so.
+    let gone = record(many(600));
+    a_while().await;
+    gone.abort();
+    assert!(gone.await.is_err());
+    let reading = pipe.drain();
+    waiting.await.unwrap().unwrap();
+    let trail = trail.clone();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 1203);
+    assert_eq!(count(&lines, "GetObject", CLIENT_GONE), 1);
+    assert_eq!(count(&lines, "AuditLoss", ""), 0);
+}
+
+#[tokio::test]
+async fn strict_refuses_the_request_of_many_lines_alone_when_there_are_too_many() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { queue: 4, ..settings(&pipe.path()) }).unwrap());
+    let record = |entry| {
+        let trail = trail.clone();
+        tokio::spawn(async move { trail.record(Some(entry)).await })
+    };
+    let first = record(many(600));
+    a_while().await;
+    let started = Instant::now();
+    assert!(record(many(600)).await.unwrap().is_err());
+    assert!(started.elapsed() < Duration::from_secs(1));
+    let single = record(entry("1"));
+    a_while().await;
+    let reading = pipe.drain();
+    first.await.unwrap().unwrap();
+    single.await.unwrap().unwrap();
+    let trail = trail.clone();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 601);
+}
+
+#[tokio::test]
+async fn a_line_is_written_although_nobody_waits_for_it_any_more() {
+    let pipe = Pipe::new();
+    let timeout = Duration::from_millis(200);
+    let trail = Arc::new(open(Settings { timeout, ..settings(&pipe.path()) }).unwrap());
+    assert!(trail.record(Some(many(600))).await.is_err());
+    assert!(trail.record(Some(entry("late"))).await.is_err());
+    let reading = pipe.drain();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 601);
+    assert_eq!(count(&lines, "AuditLoss", ""), 0);
+}
+
 /// `cargo test --release --lib audit::tests::cost -- --ignored --nocapture`
 #[tokio::test]
 #[ignore = "a measurement"]

@@ -21,6 +21,7 @@ use super::{
     file::{FileSink, Found},
     json::Json,
     line,
+    queue::Place,
 };
 use crate::{clock::Clock, telemetry::metrics::AuditSeen};
 
@@ -115,8 +116,10 @@ pub(super) struct Writer {
     ended: bool,
 }
 
-/// Entries with those who wait for them.
-type Group = Vec<(Box<Entry>, Option<oneshot::Sender<bool>>)>;
+/// Entries with their places in the queue and those who wait for them.
+type Group = Vec<(Box<Entry>, Place, Option<oneshot::Sender<bool>>)>;
+/// What the buffer keeps between groups, in bytes.
+const BUFFER: usize = 1024 * 1024;
 
 impl Writer {
     pub(super) fn open(
@@ -188,14 +191,10 @@ impl Writer {
             match message {
                 Message::Reopen => self.reopen(),
                 Message::Close => self.ended = true,
-                // Whoever waited was refused by now, so it was not decided so.
-                Message::Entry(entry, Some(done)) if done.is_closed() => {
-                    self.seen.leave(entry.lines());
-                    self.losses.lose(entry.lines(), "they could not be written in time");
-                }
-                Message::Entry(entry, done) => {
+                // Also when nobody waits for it any more: the request was there.
+                Message::Entry(entry, place, done) => {
                     lines += entry.lines();
-                    group.push((entry, done));
+                    group.push((entry, place, done));
                 }
             }
             next = if lines < MOST_TOGETHER || self.ended { messages.try_recv().ok() } else { None };
@@ -245,12 +244,12 @@ impl Writer {
             self.reopen();
             written = self.try_write(&group, untold);
         }
-        let lines = group.iter().map(|(entry, _)| entry.lines()).sum();
+        let lines = group.iter().map(|(entry, ..)| entry.lines()).sum();
         match &written {
             Ok(()) => {
                 self.losses.untold.fetch_sub(untold, Relaxed);
                 self.notes.clear();
-                for decided in group.iter().flat_map(|(entry, _)| entry.all()) {
+                for decided in group.iter().flat_map(|(entry, ..)| entry.all()) {
                     self.seen.recorded(decided.allow);
                 }
                 if std::mem::take(&mut self.failing) {
@@ -264,10 +263,14 @@ impl Writer {
                 }
             }
         }
-        self.seen.leave(lines);
-        for done in group.into_iter().filter_map(|(_, done)| done) {
-            // Whoever waited may be gone.
-            let _ = done.send(written.is_ok());
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER);
+        for (_, place, done) in group {
+            drop(place);
+            if let Some(done) = done {
+                // Whoever waited may be gone.
+                let _ = done.send(written.is_ok());
+            }
         }
     }
 
@@ -285,7 +288,7 @@ impl Writer {
                 own(json, now, &id, AUDIT_LOSS, |json| json.plain("lostEvents", untold));
             });
         }
-        for (entry, _) in group {
+        for (entry, ..) in group {
             for decided in entry.all() {
                 let id = event_id(&self.random);
                 self.chain.append(&mut self.buffer, |json| line::decision(json, &id, entry, decided));
