@@ -136,6 +136,31 @@ impl Entry {
             + self.all().map(decided).sum::<usize>()
     }
 
+    /// Cuts what clients chose and an error repeats, and more of those whom nobody knows: a line has bounds.
+    pub(super) fn cut(&mut self) {
+        let unproven = self.is_unproven();
+        shorten(&mut self.region, MOST_REGION);
+        for decided in self.decided.iter_mut().chain(&mut self.more) {
+            shorten(&mut decided.reason, MOST_TEXT);
+            if decided.error_message.len() > MOST_TEXT {
+                shorten(decided.error_message.to_mut(), MOST_TEXT);
+            }
+            match &mut decided.resource {
+                Resource::Bucket(bucket) if unproven => shorten(bucket, MOST_BUCKET),
+                Resource::Role(arn) if unproven => shorten(arn, MOST_TEXT),
+                Resource::Object { bucket, key, version_id } if unproven => {
+                    shorten(bucket, MOST_BUCKET);
+                    shorten(key, MOST_TEXT);
+                    version_id.iter_mut().for_each(|id| shorten(id, MOST_TEXT));
+                }
+                _ => {}
+            }
+        }
+        if unproven {
+            self.parameters.iter_mut().for_each(|(_, value)| shorten(value, MOST_TEXT));
+        }
+    }
+
     /// What is left of it when its client went away before it could be recorded: nothing of it was done.
     pub(super) fn client_gone(mut self: Box<Self>) -> Box<Self> {
         self.more.clear();
@@ -149,6 +174,19 @@ impl Entry {
             }
         }
         self
+    }
+}
+
+/// As much of a region is kept, in bytes.
+const MOST_REGION: usize = 64;
+/// Of a message, a reason, a key, an ARN or a parameter.
+const MOST_TEXT: usize = 1024;
+const MOST_BUCKET: usize = 255;
+
+fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
     }
 }
 

@@ -132,7 +132,8 @@ impl Trail {
     /// Records what was decided about one request. `None`: it was recorded before, which must not be taken for this time.
     pub async fn record(&self, entry: Option<Box<Entry>>) -> Result<Recorded, Unrecorded> {
         let Some(running) = &self.0 else { return Ok(Recorded(())) };
-        let entry = entry.ok_or(Unrecorded)?;
+        let mut entry = entry.ok_or(Unrecorded)?;
+        entry.cut();
         let place = running.queue.enter(&entry);
         if !running.strict {
             if place.is_none() && entry.has_many_lines() {
@@ -155,8 +156,9 @@ impl Trail {
     }
 
     /// Records what was never decided, because its client went away: nobody waits for it.
-    pub fn record_gone(&self, entry: Box<Entry>) {
+    pub fn record_gone(&self, mut entry: Box<Entry>) {
         if let Some(running) = &self.0 {
+            entry.cut();
             let place = running.queue.enter(&entry);
             running.submit(entry, place, None);
         }

@@ -155,6 +155,27 @@ async fn a_file_of_something_else_or_of_another_process_is_not_written_on() {
     assert!(open(settings(&folder.path().join("no/such/folder"))).is_err());
 }
 
+#[test]
+fn the_greatest_number_ends_no_chain_and_panics_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let mut chain = chain::Chain { id: "a".repeat(32), sequence: u64::MAX - 2, hash: "0".repeat(64) };
+    let mut bytes = Vec::new();
+    for _ in 0..2 {
+        chain.append(&mut bytes, |json| {
+            line::head(json, Timestamp::from_unix(0), "", "daypass", AUDIT_LOSS);
+            json.object("additionalEventData", |json| json.plain("lostEvents", u64::MAX));
+        });
+    }
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(verify(&[&file]).unwrap().lost_events, u64::MAX);
+    chain.append(&mut bytes, |json| line::head(json, Timestamp::from_unix(0), "", "daypass", "AuditStop"));
+    fs::write(&file, &bytes).unwrap();
+    assert!(verify(&[&file]).is_err());
+    let refused = open(settings(&file)).unwrap_err();
+    assert!(refused.to_string().contains("not of an audit log"), "{refused}");
+}
+
 #[tokio::test]
 async fn what_is_off_records_everything_and_what_was_recorded_is_not_recorded_again() {
     assert!(Trail::off().record(None).await.is_ok());

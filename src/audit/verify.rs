@@ -107,7 +107,7 @@ fn follows(before: Option<&Line>, line: &Line) -> Result<(), String> {
             "line {found} of the chain stands after line {last}: repeated, or in the wrong place"
         ));
     }
-    if found > last + 1 {
+    if found - last > 1 {
         return Err(format!(
             "{} lines are missing: line {found} of the chain stands after line {last}",
             found - last - 1
@@ -133,7 +133,7 @@ impl Report {
         self.last_hash.clone_from(&line.hash);
         if line.event_name == super::AUDIT_LOSS {
             self.losses += 1;
-            self.lost_events += line.additional_event_data.lost_events;
+            self.lost_events = self.lost_events.saturating_add(line.additional_event_data.lost_events);
         }
     }
 }

@@ -310,7 +310,9 @@ async fn every_request_is_recorded_once_while_many_come_at_once() {
     let expected = sent.into_iter().map(|(id, status)| (id, status == 200)).collect();
     assert_eq!(recorded, expected);
     for line in &found {
-        assert_eq!(line["decision"] == "deny", line.get("errorCode").is_some(), "{line:#}");
+        for member in ["errorCode", "errorMessage"] {
+            assert_eq!(line["decision"] == "deny", line.get(member).is_some(), "{line:#}");
+        }
     }
     let forged = found.iter().find(|line| line["errorCode"] == "SignatureDoesNotMatch").unwrap();
     is(forged, &[("/userIdentity/type", "Unknown"), ("/userIdentity/accessKeyId", &reader.access_key_id)]);

@@ -10,6 +10,7 @@
 
 mod audit;
 mod audit_outages;
+mod audit_strangers;
 mod bodies;
 mod certificate_rotation;
 mod certificates;
