@@ -77,6 +77,8 @@ pub(super) struct Line {
 pub(super) struct Additional {
     /// Of `AuditLoss`.
     pub(super) lost_events: u64,
+    /// Of `AuditSummary`.
+    pub(super) gathered_events: u64,
 }
 
 /// Why something is no line.

@@ -116,6 +116,11 @@ impl Entry {
         matches!(self.who, Who::Unknown { .. })
     }
 
+    /// It was refused, and costs whoever sent it nothing.
+    pub(super) fn is_refused_stranger(&self) -> bool {
+        self.is_unproven() && self.all().all(|decided| !decided.allow)
+    }
+
     /// What it takes of memory, about, in bytes.
     pub(super) fn size(&self) -> usize {
         let decided = |decided: &Decided| {
@@ -151,13 +156,17 @@ impl Entry {
                 Resource::Object { bucket, key, version_id } if unproven => {
                     shorten(bucket, MOST_BUCKET);
                     shorten(key, MOST_TEXT);
-                    version_id.iter_mut().for_each(|id| shorten(id, MOST_TEXT));
+                    if let Some(id) = version_id {
+                        shorten(id, MOST_TEXT);
+                    }
                 }
                 _ => {}
             }
         }
         if unproven {
-            self.parameters.iter_mut().for_each(|(_, value)| shorten(value, MOST_TEXT));
+            for (_, value) in &mut self.parameters {
+                shorten(value, MOST_TEXT);
+            }
         }
     }
 
@@ -168,7 +177,7 @@ impl Entry {
             decided.allow = false;
             decided.error_code = CLIENT_GONE;
             decided.error_message = Cow::Borrowed("");
-            decided.reason = "the client went away while the decisions waited to be recorded".to_owned();
+            "the client went away while the decisions waited to be recorded".clone_into(&mut decided.reason);
             if let Resource::Object { bucket, .. } = &mut decided.resource {
                 decided.resource = Resource::Bucket(std::mem::take(bucket));
             }

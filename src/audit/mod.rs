@@ -10,6 +10,7 @@ mod file;
 mod json;
 mod line;
 mod queue;
+mod unproven;
 mod verify;
 mod writer;
 
@@ -17,11 +18,10 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::Ordering::Relaxed,
         mpsc::{Receiver, Sender, channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -35,12 +35,18 @@ pub use self::{
 use self::{
     entry::Message,
     queue::{Place, Queue},
+    unproven::Unproven,
     writer::Losses,
 };
 use crate::{clock::Clock, telemetry::metrics::AuditSeen};
 
 /// The event that says how many could not be recorded.
 const AUDIT_LOSS: &str = "AuditLoss";
+/// The event that counts refused requests of nobody proven.
+const AUDIT_SUMMARY: &str = "AuditSummary";
+/// What the writer needs to end by itself when the time to close is over, and how often it is looked whether it did.
+const GRACE: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Where lines go.
 #[derive(Debug, Clone)]
@@ -58,9 +64,11 @@ pub struct Settings {
     pub strict: bool,
     /// How many lines may wait to be written; of requests of many lines half as many beside them, at least 1,000.
     pub queue: usize,
+    /// How many refused requests of nobody proven have a line of their own each second; more are counted in one.
+    pub unproven_per_second: usize,
     /// A line counts as written once it is on the disk.
     pub sync: bool,
-    /// How long a request waits for its lines, with `strict`.
+    /// How long a request waits for its lines, with `strict`; how long closing takes at the most, about.
     pub timeout: Duration,
 }
 
@@ -95,6 +103,7 @@ struct Running {
     strict: bool,
     timeout: Duration,
     queue: Arc<Queue>,
+    unproven: Arc<Unproven>,
     losses: Arc<Losses>,
     messages: Sender<Message>,
     writing: Mutex<Option<JoinHandle<()>>>,
@@ -111,7 +120,8 @@ impl Trail {
         let losses = Arc::new(Losses::new(seen.clone()));
         let (strict, timeout) = (settings.strict, settings.timeout);
         let queue = Arc::new(Queue::new(settings.queue, seen.clone()));
-        let writer = writer::Writer::open(settings, clock, seen, losses.clone())?;
+        let unproven = Arc::new(Unproven::new(settings.unproven_per_second));
+        let writer = writer::Writer::open(settings, clock, seen, losses.clone(), unproven.clone())?;
         let (sender, receiver): (_, Receiver<Message>) = channel();
         let run = move || writer.run(&receiver);
         let writing = thread::Builder::new().name("daypass-audit".to_owned()).spawn(run)?;
@@ -119,6 +129,7 @@ impl Trail {
             strict,
             timeout,
             queue,
+            unproven,
             losses,
             messages: sender,
             writing: Mutex::new(Some(writing)),
@@ -134,6 +145,9 @@ impl Trail {
         let Some(running) = &self.0 else { return Ok(Recorded(())) };
         let mut entry = entry.ok_or(Unrecorded)?;
         entry.cut();
+        if running.counts_only(&entry) {
+            return Ok(Recorded(()));
+        }
         let place = running.queue.enter(&entry);
         if !running.strict {
             if place.is_none() && entry.has_many_lines() {
@@ -159,8 +173,7 @@ impl Trail {
     pub fn record_gone(&self, mut entry: Box<Entry>) {
         if let Some(running) = &self.0 {
             entry.cut();
-            let place = running.queue.enter(&entry);
-            running.submit(entry, place, None);
+            running.submit_gone(entry);
         }
     }
 
@@ -171,15 +184,24 @@ impl Trail {
         }
     }
 
-    /// Writes what waits, and ends. Blocks until then, for the timeout at the most where a collector does not answer.
+    /// Writes what waits, and ends. Blocks until then, not longer than the timeout and a moment.
     pub fn close(&self) {
         let Some(running) = &self.0 else { return };
-        running.losses.closing.store(true, Relaxed);
+        let deadline = *running.losses.deadline.get_or_init(|| Instant::now() + running.timeout);
         running.send(Message::Close);
         let writing = running.writing.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writing) = writing {
+        let Some(writing) = writing else { return };
+        while !writing.is_finished() && Instant::now() < deadline + GRACE {
+            thread::sleep(LOOK);
+        }
+        if writing.is_finished() {
             // A panic of the writer has nothing more to write.
             let _ = writing.join();
+        } else {
+            // A pipe that nobody reads, or a disk that does not answer.
+            let lines = running.queue.waiting();
+            running.losses.lose(lines, "the destination takes nothing");
+            tracing::error!(lines, "stopping, although the destination of the audit log takes nothing");
         }
     }
 }
@@ -197,6 +219,20 @@ impl Running {
             self.losses.lose(lines, "the audit log is closed");
         }
         sent
+    }
+
+    fn submit_gone(&self, entry: Box<Entry>) {
+        if !self.counts_only(&entry) {
+            let place = self.queue.enter(&entry);
+            self.submit(entry, place, None);
+        }
+    }
+
+    /// Whether it is one of too many of nobody proven. It is counted then, and nobody waits for the line that does: the request
+    /// is refused anyway.
+    fn counts_only(&self, entry: &Entry) -> bool {
+        let code = entry.decided.as_ref().map_or("", |decided| decided.error_code);
+        entry.is_refused_stranger() && !self.unproven.has_line(code, self.queue.has_room_for_unproven())
     }
 
     /// Submits an entry of many lines once there is room, within the timeout.
@@ -223,9 +259,7 @@ struct Waiting<'r> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.entry.take() {
-            let entry = entry.client_gone();
-            let place = self.running.queue.enter(&entry);
-            self.running.submit(entry, place, None);
+            self.running.submit_gone(entry.client_gone());
         }
     }
 }

@@ -60,6 +60,11 @@ impl Queue {
         self.unproven.load(Relaxed) < self.most.div_ceil(2)
     }
 
+    /// Lines that are not written yet.
+    pub(super) fn waiting(&self) -> usize {
+        self.seen.queued()
+    }
+
     /// `None`: it is full for such an entry.
     pub(super) fn enter(self: &Arc<Self>, entry: &Entry) -> Option<Place> {
         let lines = entry.lines();
@@ -70,7 +75,7 @@ impl Queue {
         let bytes = entry.size();
         let fits = self.lines.load(Relaxed).saturating_add(lines) <= self.most
             && self.bytes.load(Relaxed).saturating_add(bytes) <= MOST_BYTES;
-        fits.then(|| self.place(lines, bytes, entry.is_unproven(), None))
+        fits.then(|| self.place(lines, bytes, entry.is_refused_stranger(), None))
     }
 
     /// Room for an entry of many lines, once there is.

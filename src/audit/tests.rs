@@ -10,6 +10,7 @@ fn settings(file: &Path) -> Settings {
         destination: Destination::File(file.to_owned()),
         strict: true,
         queue: 100_000,
+        unproven_per_second: 100_000,
         sync: false,
         timeout: Duration::from_secs(5),
     }
@@ -224,12 +225,12 @@ impl Pipe {
         Self { folder, reader }
     }
 
-    fn path(&self) -> std::path::PathBuf {
+    fn path(&self) -> PathBuf {
         self.folder.path().join("pipe")
     }
 
     /// Reads until the line that says that the log ends.
-    fn drain(&self) -> thread::JoinHandle<Vec<serde_json::Value>> {
+    fn drain(&self) -> JoinHandle<Vec<serde_json::Value>> {
         let reader = self.reader.try_clone().unwrap();
         thread::spawn(move || {
             let mut lines = Vec::new();
@@ -317,6 +318,98 @@ async fn strict_refuses_the_request_of_many_lines_alone_when_there_are_too_many(
     tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
     let lines = reading.join().unwrap();
     assert_eq!(count(&lines, "GetObject", ""), 601);
+}
+
+fn refused(code: &'static str) -> Box<Entry> {
+    let mut refused = entry("x");
+    if let Some(decided) = &mut refused.decided {
+        decided.allow = false;
+        decided.error_code = code;
+    }
+    refused
+}
+
+#[tokio::test]
+async fn refused_requests_of_nobody_have_lines_up_to_a_rate_and_are_counted_beyond() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let trail = open(Settings { unproven_per_second: 5, ..settings(&file) }).unwrap();
+    for _ in 0..20 {
+        trail.record(Some(refused("SignatureDoesNotMatch"))).await.unwrap();
+        trail.record(Some(refused("InvalidAccessKeyId"))).await.unwrap();
+    }
+    // Whatever is allowed has its line.
+    trail.record(Some(entry("allowed"))).await.unwrap();
+    trail.close();
+    let lines: Vec<serde_json::Value> =
+        lines(&file).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let with = |code| count(&lines, "GetObject", code) as u64;
+    assert_eq!(with(""), 1);
+    let own = with("SignatureDoesNotMatch") + with("InvalidAccessKeyId");
+    assert!((5..=20).contains(&own), "{own}");
+    let report = verify(&[&file]).unwrap();
+    assert_eq!(own + report.gathered_events, 40);
+    let mut counted = 0;
+    for summary in lines.iter().filter(|line| line["eventName"] == AUDIT_SUMMARY) {
+        let codes = &summary["additionalEventData"]["errorCodes"];
+        counted += codes["SignatureDoesNotMatch"].as_u64().unwrap_or_default();
+    }
+    assert_eq!(with("SignatureDoesNotMatch") + counted, 20);
+    assert_eq!(lines.last().unwrap()["eventName"], "AuditStop");
+}
+
+#[tokio::test]
+async fn refused_requests_of_nobody_take_half_of_the_queue_and_lose_nothing() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { strict: false, queue: 10, ..settings(&pipe.path()) }).unwrap());
+    trail.record(Some(many(600))).await.unwrap();
+    a_while().await;
+    for _ in 0..100 {
+        trail.record(Some(refused("InvalidAccessKeyId"))).await.unwrap();
+    }
+    for _ in 0..5 {
+        trail.record(Some(entry("allowed"))).await.unwrap();
+    }
+    let reading = pipe.drain();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 605);
+    assert_eq!(count(&lines, "GetObject", "InvalidAccessKeyId"), 5);
+    let summary = lines.iter().find(|line| line["eventName"] == AUDIT_SUMMARY).unwrap();
+    assert_eq!(summary["additionalEventData"]["gatheredEvents"], 95);
+    assert_eq!(count(&lines, AUDIT_LOSS, ""), 0);
+}
+
+async fn closes_in_time(trail: Trail) {
+    let started = Instant::now();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn closing_takes_no_longer_than_the_timeout_whoever_does_not_take_the_lines() {
+    let timeout = Duration::from_millis(600);
+    let pipe = Pipe::new();
+    let trail = open(Settings { strict: false, timeout, ..settings(&pipe.path()) }).unwrap();
+    trail.record(Some(many(600))).await.unwrap();
+    a_while().await;
+    closes_in_time(trail).await;
+    // Connections are made, nothing is read.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/audit", silent.local_addr().unwrap()).parse().unwrap();
+    let http = crate::identity::HttpSettings {
+        ca_pem: None,
+        timeout,
+        allow_http: true,
+        named_hosts: vec!["127.0.0.1".to_owned()],
+    };
+    let collector = CollectorSettings { url, auth_token: None, http };
+    let destination = Destination::Collector(Box::new(collector));
+    let trail = open(Settings { strict: false, timeout, destination, ..settings(&pipe.path()) }).unwrap();
+    for number in 0..5_000 {
+        trail.record(Some(entry(&number.to_string()))).await.unwrap();
+    }
+    closes_in_time(trail).await;
 }
 
 #[tokio::test]

@@ -245,7 +245,8 @@ async fn each_key_of_a_multi_delete_has_its_line() {
 /// O02: as many lines as requests, each once, whatever they were answered with.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_request_is_recorded_once_while_many_come_at_once() {
-    let gateway = audited("").role("reader", &allow("s3:GetObject", "arn:aws:s3:::data/*")).start().await;
+    let policy = allow("s3:GetObject", "arn:aws:s3:::data/*");
+    let gateway = audited("unproven_per_second = 1000\n").role("reader", &policy).start().await;
     let gateway = Arc::new(gateway);
     let reader = Arc::new(gateway.role_session("reader").await);
     let asking = (0..8).map(|task| {
