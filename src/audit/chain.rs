@@ -39,7 +39,8 @@ impl Chain {
     /// Adds a line with its line break.
     pub(super) fn append(&mut self, buffer: &mut Vec<u8>, members: impl FnOnce(&mut Json<'_>)) {
         let begins = buffer.len();
-        self.sequence += 1;
+        // A file whose last line has the greatest number is not taken.
+        self.sequence = self.sequence.saturating_add(1);
         Json::new(buffer).braces(|json| {
             json.string("chainID", &self.id);
             json.plain("sequence", self.sequence);
@@ -76,6 +77,8 @@ pub(super) struct Line {
 pub(super) struct Additional {
     /// Of `AuditLoss`.
     pub(super) lost_events: u64,
+    /// Of `AuditSummary`.
+    pub(super) gathered_events: u64,
 }
 
 /// Why something is no line.

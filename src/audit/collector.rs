@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -41,7 +41,6 @@ pub(super) struct Collector {
     url: Uri,
     authorization: Option<HeaderValue>,
     client: HttpClient,
-    timeout: Duration,
     runtime: Runtime,
 }
 
@@ -64,28 +63,30 @@ impl Collector {
                 Some(value)
             }
         };
-        let timeout = settings.http.timeout;
         let client = HttpClient::new(settings.http).map_err(|cause| cause.to_string())?;
         let runtime =
             Builder::new_current_thread().enable_all().build().map_err(|cause| cause.to_string())?;
-        Ok(Self { url: settings.url, authorization, client, timeout, runtime })
+        Ok(Self { url: settings.url, authorization, client, runtime })
     }
 
-    /// Sends until it is taken. Gives up only when the gateway has been stopping for as long as one call may take.
+    /// Sends until it is taken. Gives up only at the deadline, which there is once the gateway stops.
     ///
     /// A batch may arrive twice, when its answer got lost; lines that are equal are one line.
     pub(super) fn deliver(
         &self,
         lines: &[u8],
-        closing: &AtomicBool,
+        deadline: &OnceLock<Instant>,
         failed: impl Fn(&str),
     ) -> Result<(), String> {
         let body = Bytes::copy_from_slice(lines);
         let mut pause = FIRST_PAUSE;
-        let mut stopping_since = None;
         let mut said = None;
+        let is_over = || deadline.get().is_some_and(|deadline| Instant::now() >= *deadline);
         loop {
-            let Err(cause) = self.post(body.clone()) else { return Ok(()) };
+            if is_over() {
+                return Err(said.unwrap_or_else(stopping));
+            }
+            let Err(cause) = self.post(body.clone(), deadline) else { return Ok(()) };
             // The same again is not worth another line.
             if said.as_ref() != Some(&cause) {
                 failed(&cause);
@@ -93,11 +94,8 @@ impl Collector {
             }
             let until = Instant::now() + pause;
             while Instant::now() < until {
-                if closing.load(Relaxed) {
-                    let since: Instant = *stopping_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.timeout {
-                        return Err(cause);
-                    }
+                if is_over() {
+                    return Err(cause);
                 }
                 std::thread::sleep(SLICE.min(pause));
             }
@@ -105,7 +103,7 @@ impl Collector {
         }
     }
 
-    fn post(&self, body: Bytes) -> Result<(), String> {
+    fn post(&self, body: Bytes, deadline: &OnceLock<Instant>) -> Result<(), String> {
         let mut request =
             Request::post(self.url.clone()).header(header::CONTENT_TYPE, "application/x-ndjson");
         if let Some(value) = &self.authorization {
@@ -113,11 +111,32 @@ impl Collector {
         }
         let request = request.body(Full::new(body)).map_err(|cause| cause.to_string())?;
         let at = || without_query(&self.url);
-        let answer = self.runtime.block_on(self.client.call(request));
+        let answer = self.runtime.block_on(async {
+            tokio::select! {
+                answer = self.client.call(request) => Some(answer),
+                () = passed(deadline) => None,
+            }
+        });
+        let answer = answer.ok_or_else(stopping)?;
         match answer {
             Ok(answer) if answer.status.is_success() => Ok(()),
             Ok(answer) => Err(format!("{} answered {}", at(), answer.status)),
             Err(cause) => Err(format!("{}: {cause}", at())),
         }
+    }
+}
+
+fn stopping() -> String {
+    "the gateway stops, and the collector has not answered".to_owned()
+}
+
+/// Until there is a deadline and it has passed.
+async fn passed(deadline: &OnceLock<Instant>) {
+    loop {
+        let left = deadline.get().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return;
+        }
+        tokio::time::sleep(left.map_or(SLICE, |left| left.min(SLICE))).await;
     }
 }

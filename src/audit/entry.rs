@@ -4,6 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use tokio::sync::oneshot;
 
+use super::queue::Place;
 use crate::{clock::Timestamp, credentials::Session, iam::Principal, identity::Identity};
 
 /// Which of the two services was asked.
@@ -104,13 +105,108 @@ impl Entry {
     pub(super) fn lines(&self) -> usize {
         usize::from(self.decided.is_some()) + self.more.len()
     }
+
+    /// More than a copy has.
+    pub(super) fn has_many_lines(&self) -> bool {
+        self.lines() > 2
+    }
+
+    /// Nobody was proven.
+    pub(super) fn is_unproven(&self) -> bool {
+        matches!(self.who, Who::Unknown { .. })
+    }
+
+    /// It was refused, and costs whoever sent it nothing.
+    pub(super) fn is_refused_stranger(&self) -> bool {
+        self.is_unproven() && self.all().all(|decided| !decided.allow)
+    }
+
+    /// What it takes of memory, about, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let decided = |decided: &Decided| {
+            let resource = match &decided.resource {
+                Resource::None => 0,
+                Resource::Bucket(name) | Resource::Role(name) => name.len(),
+                Resource::Object { bucket, key, version_id } => {
+                    bucket.len() + key.len() + version_id.as_ref().map_or(0, String::len)
+                }
+            };
+            size_of::<Decided>() + resource + decided.error_message.len() + decided.reason.len()
+        };
+        let parameters = self.parameters.iter().map(|(name, value)| name.len() + value.len());
+        size_of::<Self>()
+            + self.region.len()
+            + self.user_agent.len()
+            + parameters.sum::<usize>()
+            + self.all().map(decided).sum::<usize>()
+    }
+
+    /// Cuts what clients chose and an error repeats, and more of those whom nobody knows: a line has bounds.
+    pub(super) fn cut(&mut self) {
+        let unproven = self.is_unproven();
+        shorten(&mut self.region, MOST_REGION);
+        for decided in self.decided.iter_mut().chain(&mut self.more) {
+            shorten(&mut decided.reason, MOST_TEXT);
+            if decided.error_message.len() > MOST_TEXT {
+                shorten(decided.error_message.to_mut(), MOST_TEXT);
+            }
+            match &mut decided.resource {
+                Resource::Bucket(bucket) if unproven => shorten(bucket, MOST_BUCKET),
+                Resource::Role(arn) if unproven => shorten(arn, MOST_TEXT),
+                Resource::Object { bucket, key, version_id } if unproven => {
+                    shorten(bucket, MOST_BUCKET);
+                    shorten(key, MOST_TEXT);
+                    if let Some(id) = version_id {
+                        shorten(id, MOST_TEXT);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if unproven {
+            for (_, value) in &mut self.parameters {
+                shorten(value, MOST_TEXT);
+            }
+        }
+    }
+
+    /// What is left of it when its client went away before it could be recorded: nothing of it was done.
+    pub(super) fn client_gone(mut self: Box<Self>) -> Box<Self> {
+        self.more.clear();
+        if let Some(decided) = &mut self.decided {
+            decided.allow = false;
+            decided.error_code = CLIENT_GONE;
+            decided.error_message = Cow::Borrowed("");
+            "the client went away while the decisions waited to be recorded".clone_into(&mut decided.reason);
+            if let Resource::Object { bucket, .. } = &mut decided.resource {
+                decided.resource = Resource::Bucket(std::mem::take(bucket));
+            }
+        }
+        self
+    }
 }
+
+/// As much of a region is kept, in bytes.
+const MOST_REGION: usize = 64;
+/// Of a message, a reason, a key, an ARN or a parameter.
+const MOST_TEXT: usize = 1024;
+const MOST_BUCKET: usize = 255;
+
+fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+        text.shrink_to_fit();
+    }
+}
+
+/// The `errorCode` of a request whose client went away before it was decided.
+pub const CLIENT_GONE: &str = "ClientGone";
 
 /// What goes to the writer.
 #[derive(Debug)]
 pub(super) enum Message {
     /// With whoever waits for it: true once it is written, false when it cannot be.
-    Entry(Box<Entry>, Option<oneshot::Sender<bool>>),
+    Entry(Box<Entry>, Place, Option<oneshot::Sender<bool>>),
     Reopen,
     /// Nothing comes after it.
     Close,

@@ -96,8 +96,9 @@ impl FileSink {
         let chain = match last {
             None => None,
             Some(bytes) => {
-                let line = Line::read(&bytes).map_err(|_| FileError::Foreign { file: self.shown() })?;
-                Some(line.chain())
+                // Nothing can come after the greatest number, and no log of ours has it.
+                let line = Line::read(&bytes).ok().filter(|line| line.sequence < u64::MAX);
+                Some(line.ok_or_else(|| FileError::Foreign { file: self.shown() })?.chain())
             }
         };
         let mut broken_off = None;

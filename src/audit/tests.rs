@@ -10,6 +10,7 @@ fn settings(file: &Path) -> Settings {
         destination: Destination::File(file.to_owned()),
         strict: true,
         queue: 100_000,
+        unproven_per_second: 100_000,
         sync: false,
         timeout: Duration::from_secs(5),
     }
@@ -155,6 +156,27 @@ async fn a_file_of_something_else_or_of_another_process_is_not_written_on() {
     assert!(open(settings(&folder.path().join("no/such/folder"))).is_err());
 }
 
+#[test]
+fn the_greatest_number_ends_no_chain_and_panics_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let mut chain = chain::Chain { id: "a".repeat(32), sequence: u64::MAX - 2, hash: "0".repeat(64) };
+    let mut bytes = Vec::new();
+    for _ in 0..2 {
+        chain.append(&mut bytes, |json| {
+            line::head(json, Timestamp::from_unix(0), "", "daypass", AUDIT_LOSS);
+            json.object("additionalEventData", |json| json.plain("lostEvents", u64::MAX));
+        });
+    }
+    fs::write(&file, &bytes).unwrap();
+    assert_eq!(verify(&[&file]).unwrap().lost_events, u64::MAX);
+    chain.append(&mut bytes, |json| line::head(json, Timestamp::from_unix(0), "", "daypass", "AuditStop"));
+    fs::write(&file, &bytes).unwrap();
+    assert!(verify(&[&file]).is_err());
+    let refused = open(settings(&file)).unwrap_err();
+    assert!(refused.to_string().contains("not of an audit log"), "{refused}");
+}
+
 #[tokio::test]
 async fn what_is_off_records_everything_and_what_was_recorded_is_not_recorded_again() {
     assert!(Trail::off().record(None).await.is_ok());
@@ -185,6 +207,223 @@ async fn what_waits_is_written_before_the_end() {
     trail.close();
     let report = verify(&[&file]).unwrap();
     assert_eq!((report.lines, report.losses), (10_002, 0));
+}
+
+/// A destination that takes about 64 KiB until somebody reads it.
+struct Pipe {
+    folder: tempfile::TempDir,
+    reader: fs::File,
+}
+
+impl Pipe {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        // Opened for both, so that opening waits for nobody.
+        let reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        Self { folder, reader }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("pipe")
+    }
+
+    /// Reads until the line that says that the log ends.
+    fn drain(&self) -> JoinHandle<Vec<serde_json::Value>> {
+        let reader = self.reader.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut lines = Vec::new();
+            for line in std::io::BufRead::lines(std::io::BufReader::new(reader)) {
+                let line: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let ends = line["eventName"] == "AuditStop";
+                lines.push(line);
+                if ends {
+                    break;
+                }
+            }
+            lines
+        })
+    }
+}
+
+fn many(lines: usize) -> Box<Entry> {
+    let mut all = entry("0");
+    for number in 1..lines {
+        all.more.extend(entry(&number.to_string()).decided);
+    }
+    all
+}
+
+fn count(lines: &[serde_json::Value], name: &str, code: &str) -> usize {
+    let has = |line: &&serde_json::Value| {
+        line["eventName"] == name && line["errorCode"].as_str().unwrap_or_default() == code
+    };
+    lines.iter().filter(has).count()
+}
+
+async fn a_while() {
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn requests_of_many_lines_wait_for_each_other_and_leave_room_for_the_lines_of_others() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { strict: false, queue: 4, ..settings(&pipe.path()) }).unwrap());
+    let record = |entry| {
+        let trail = trail.clone();
+        tokio::spawn(async move { trail.record(Some(entry)).await })
+    };
+    record(many(600)).await.unwrap().unwrap();
+    let waiting = record(many(600));
+    a_while().await;
+    assert!(!waiting.is_finished());
+    for number in 0..3 {
+        record(entry(&number.to_string())).await.unwrap().unwrap();
+    }
+    // One whose client goes away meanwhile has one line, which says so.
+    let gone = record(many(600));
+    a_while().await;
+    gone.abort();
+    assert!(gone.await.is_err());
+    let reading = pipe.drain();
+    waiting.await.unwrap().unwrap();
+    let trail = trail.clone();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 1203);
+    assert_eq!(count(&lines, "GetObject", CLIENT_GONE), 1);
+    assert_eq!(count(&lines, "AuditLoss", ""), 0);
+}
+
+#[tokio::test]
+async fn strict_refuses_the_request_of_many_lines_alone_when_there_are_too_many() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { queue: 4, ..settings(&pipe.path()) }).unwrap());
+    let record = |entry| {
+        let trail = trail.clone();
+        tokio::spawn(async move { trail.record(Some(entry)).await })
+    };
+    let first = record(many(600));
+    a_while().await;
+    let started = Instant::now();
+    assert!(record(many(600)).await.unwrap().is_err());
+    assert!(started.elapsed() < Duration::from_secs(1));
+    let single = record(entry("1"));
+    a_while().await;
+    let reading = pipe.drain();
+    first.await.unwrap().unwrap();
+    single.await.unwrap().unwrap();
+    let trail = trail.clone();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 601);
+}
+
+fn refused(code: &'static str) -> Box<Entry> {
+    let mut refused = entry("x");
+    if let Some(decided) = &mut refused.decided {
+        decided.allow = false;
+        decided.error_code = code;
+    }
+    refused
+}
+
+#[tokio::test]
+async fn refused_requests_of_nobody_have_lines_up_to_a_rate_and_are_counted_beyond() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.jsonl");
+    let trail = open(Settings { unproven_per_second: 5, ..settings(&file) }).unwrap();
+    for _ in 0..20 {
+        trail.record(Some(refused("SignatureDoesNotMatch"))).await.unwrap();
+        trail.record(Some(refused("InvalidAccessKeyId"))).await.unwrap();
+    }
+    // Whatever is allowed has its line.
+    trail.record(Some(entry("allowed"))).await.unwrap();
+    trail.close();
+    let lines: Vec<serde_json::Value> =
+        lines(&file).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let with = |code| count(&lines, "GetObject", code) as u64;
+    assert_eq!(with(""), 1);
+    let own = with("SignatureDoesNotMatch") + with("InvalidAccessKeyId");
+    assert!((5..=20).contains(&own), "{own}");
+    let report = verify(&[&file]).unwrap();
+    assert_eq!(own + report.gathered_events, 40);
+    let mut counted = 0;
+    for summary in lines.iter().filter(|line| line["eventName"] == AUDIT_SUMMARY) {
+        let codes = &summary["additionalEventData"]["errorCodes"];
+        counted += codes["SignatureDoesNotMatch"].as_u64().unwrap_or_default();
+    }
+    assert_eq!(with("SignatureDoesNotMatch") + counted, 20);
+    assert_eq!(lines.last().unwrap()["eventName"], "AuditStop");
+}
+
+#[tokio::test]
+async fn refused_requests_of_nobody_take_half_of_the_queue_and_lose_nothing() {
+    let pipe = Pipe::new();
+    let trail = Arc::new(open(Settings { strict: false, queue: 10, ..settings(&pipe.path()) }).unwrap());
+    trail.record(Some(many(600))).await.unwrap();
+    a_while().await;
+    for _ in 0..100 {
+        trail.record(Some(refused("InvalidAccessKeyId"))).await.unwrap();
+    }
+    for _ in 0..5 {
+        trail.record(Some(entry("allowed"))).await.unwrap();
+    }
+    let reading = pipe.drain();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 605);
+    assert_eq!(count(&lines, "GetObject", "InvalidAccessKeyId"), 5);
+    let summary = lines.iter().find(|line| line["eventName"] == AUDIT_SUMMARY).unwrap();
+    assert_eq!(summary["additionalEventData"]["gatheredEvents"], 95);
+    assert_eq!(count(&lines, AUDIT_LOSS, ""), 0);
+}
+
+async fn closes_in_time(trail: Trail) {
+    let started = Instant::now();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    assert!(started.elapsed() < Duration::from_millis(1500), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn closing_takes_no_longer_than_the_timeout_whoever_does_not_take_the_lines() {
+    let timeout = Duration::from_millis(600);
+    let pipe = Pipe::new();
+    let trail = open(Settings { strict: false, timeout, ..settings(&pipe.path()) }).unwrap();
+    trail.record(Some(many(600))).await.unwrap();
+    a_while().await;
+    closes_in_time(trail).await;
+    // Connections are made, nothing is read.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/audit", silent.local_addr().unwrap()).parse().unwrap();
+    let http = crate::identity::HttpSettings {
+        ca_pem: None,
+        timeout,
+        allow_http: true,
+        named_hosts: vec!["127.0.0.1".to_owned()],
+    };
+    let collector = CollectorSettings { url, auth_token: None, http };
+    let destination = Destination::Collector(Box::new(collector));
+    let trail = open(Settings { strict: false, timeout, destination, ..settings(&pipe.path()) }).unwrap();
+    for number in 0..5_000 {
+        trail.record(Some(entry(&number.to_string()))).await.unwrap();
+    }
+    closes_in_time(trail).await;
+}
+
+#[tokio::test]
+async fn a_line_is_written_although_nobody_waits_for_it_any_more() {
+    let pipe = Pipe::new();
+    let timeout = Duration::from_millis(200);
+    let trail = Arc::new(open(Settings { timeout, ..settings(&pipe.path()) }).unwrap());
+    assert!(trail.record(Some(many(600))).await.is_err());
+    assert!(trail.record(Some(entry("late"))).await.is_err());
+    let reading = pipe.drain();
+    tokio::task::spawn_blocking(move || trail.close()).await.unwrap();
+    let lines = reading.join().unwrap();
+    assert_eq!(count(&lines, "GetObject", ""), 601);
+    assert_eq!(count(&lines, "AuditLoss", ""), 0);
 }
 
 /// `cargo test --release --lib audit::tests::cost -- --ignored --nocapture`

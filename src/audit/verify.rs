@@ -26,6 +26,8 @@ pub struct Report {
     /// What the lines themselves say of events that could not be recorded: how often, and how many.
     pub losses: u64,
     pub lost_events: u64,
+    /// Refused requests of nobody proven that have no line of their own, but are counted in one.
+    pub gathered_events: u64,
 }
 
 /// The first place where the chain does not hold.
@@ -54,6 +56,7 @@ impl fmt::Display for Report {
             writeln!(f, "            {id} from line {first}{since}")?;
         }
         writeln!(f, "gaps:       {} ({} events could not be recorded)", self.losses, self.lost_events)?;
+        writeln!(f, "gathered:   {} requests of nobody proven, counted together", self.gathered_events)?;
         writeln!(f, "last line:  {}", self.last_sequence)?;
         writeln!(f, "last hash:  {}", self.last_hash)
     }
@@ -107,7 +110,7 @@ fn follows(before: Option<&Line>, line: &Line) -> Result<(), String> {
             "line {found} of the chain stands after line {last}: repeated, or in the wrong place"
         ));
     }
-    if found > last + 1 {
+    if found - last > 1 {
         return Err(format!(
             "{} lines are missing: line {found} of the chain stands after line {last}",
             found - last - 1
@@ -131,9 +134,13 @@ impl Report {
         self.last_time.clone_from(&line.event_time);
         self.last_sequence = line.sequence;
         self.last_hash.clone_from(&line.hash);
+        if line.event_name == super::AUDIT_SUMMARY {
+            let gathered = line.additional_event_data.gathered_events;
+            self.gathered_events = self.gathered_events.saturating_add(gathered);
+        }
         if line.event_name == super::AUDIT_LOSS {
             self.losses += 1;
-            self.lost_events += line.additional_event_data.lost_events;
+            self.lost_events = self.lost_events.saturating_add(line.additional_event_data.lost_events);
         }
     }
 }

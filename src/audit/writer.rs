@@ -3,8 +3,8 @@
 use std::{
     io::Write as _,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
@@ -14,13 +14,15 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::oneshot;
 
 use super::{
-    AUDIT_LOSS, Destination, Settings, TrailError,
+    AUDIT_LOSS, AUDIT_SUMMARY, Destination, Settings, TrailError,
     chain::Chain,
     collector::Collector,
     entry::{Entry, Message},
     file::{FileSink, Found},
     json::Json,
     line,
+    queue::Place,
+    unproven::{Gathered, Unproven},
 };
 use crate::{clock::Clock, telemetry::metrics::AuditSeen};
 
@@ -42,7 +44,8 @@ pub(super) struct Losses {
     started: Instant,
     /// In seconds since the start, and one more; 0: never.
     logged: AtomicU64,
-    pub(super) closing: AtomicBool,
+    /// When the gateway stops: until when what waits may be written.
+    pub(super) deadline: OnceLock<Instant>,
 }
 
 impl Losses {
@@ -53,7 +56,7 @@ impl Losses {
             unlogged: AtomicU64::new(0),
             started: Instant::now(),
             logged: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
+            deadline: OnceLock::new(),
         }
     }
 
@@ -107,6 +110,7 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     seen: Arc<AuditSeen>,
     losses: Arc<Losses>,
+    unproven: Arc<Unproven>,
     random: SystemRandom,
     chain: Chain,
     notes: Vec<Note>,
@@ -115,8 +119,10 @@ pub(super) struct Writer {
     ended: bool,
 }
 
-/// Entries with those who wait for them.
-type Group = Vec<(Box<Entry>, Option<oneshot::Sender<bool>>)>;
+/// Entries with their places in the queue and those who wait for them.
+type Group = Vec<(Box<Entry>, Place, Option<oneshot::Sender<bool>>)>;
+/// What the buffer keeps between groups, in bytes.
+const BUFFER: usize = 1024 * 1024;
 
 impl Writer {
     pub(super) fn open(
@@ -124,6 +130,7 @@ impl Writer {
         clock: Arc<dyn Clock>,
         seen: Arc<AuditSeen>,
         losses: Arc<Losses>,
+        unproven: Arc<Unproven>,
     ) -> Result<Self, TrailError> {
         let random = SystemRandom::new();
         let mut chain = Chain::begin(&random).map_err(|_| TrailError::Random)?;
@@ -153,6 +160,7 @@ impl Writer {
             clock,
             seen,
             losses,
+            unproven,
             random,
             chain,
             notes,
@@ -175,6 +183,8 @@ impl Writer {
                 std::thread::sleep(GATHER);
             }
         }
+        self.ended = true;
+        self.write(Vec::new());
         self.notes.push(Note::Stop);
         self.write(Vec::new());
         self.losses.log_the_rest();
@@ -188,14 +198,10 @@ impl Writer {
             match message {
                 Message::Reopen => self.reopen(),
                 Message::Close => self.ended = true,
-                // Whoever waited was refused by now, so it was not decided so.
-                Message::Entry(entry, Some(done)) if done.is_closed() => {
-                    self.seen.leave(entry.lines());
-                    self.losses.lose(entry.lines(), "they could not be written in time");
-                }
-                Message::Entry(entry, done) => {
+                // Also when nobody waits for it any more: the request was there.
+                Message::Entry(entry, place, done) => {
                     lines += entry.lines();
-                    group.push((entry, done));
+                    group.push((entry, place, done));
                 }
             }
             next = if lines < MOST_TOGETHER || self.ended { messages.try_recv().ok() } else { None };
@@ -206,7 +212,8 @@ impl Writer {
     /// While nothing comes.
     fn look(&mut self) {
         let is_gone = matches!(&self.sink, Sink::File(file) if file.is_gone());
-        if is_gone || !self.notes.is_empty() || self.losses.untold.load(Relaxed) > 0 {
+        let untold = self.losses.untold.load(Relaxed) > 0 || self.unproven.waits();
+        if is_gone || untold || !self.notes.is_empty() {
             self.write(Vec::new());
         }
         self.losses.log_the_rest();
@@ -240,38 +247,46 @@ impl Writer {
             self.reopen();
         }
         let untold = self.losses.untold.load(Relaxed);
-        let mut written = self.try_write(&group, untold);
+        let gathered = self.unproven.take(self.ended);
+        let mut written = self.try_write(&group, untold, &gathered);
         if written.is_err() && matches!(&self.sink, Sink::File(_)) {
             self.reopen();
-            written = self.try_write(&group, untold);
+            written = self.try_write(&group, untold, &gathered);
         }
-        let lines = group.iter().map(|(entry, _)| entry.lines()).sum();
+        let counted: u64 = gathered.values().sum();
         match &written {
             Ok(()) => {
                 self.losses.untold.fetch_sub(untold, Relaxed);
                 self.notes.clear();
-                for decided in group.iter().flat_map(|(entry, _)| entry.all()) {
+                for decided in group.iter().flat_map(|(entry, ..)| entry.all()) {
                     self.seen.recorded(decided.allow);
                 }
+                self.seen.counted(counted);
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the audit log is written again");
                 }
             }
             Err(cause) => {
                 self.failed(cause);
-                if lines > 0 {
-                    self.losses.lose(lines, cause);
+                let lines: usize = group.iter().map(|(entry, ..)| entry.lines()).sum();
+                let lost = lines.saturating_add(usize::try_from(counted).unwrap_or(usize::MAX));
+                if lost > 0 {
+                    self.losses.lose(lost, cause);
                 }
             }
         }
-        self.seen.leave(lines);
-        for done in group.into_iter().filter_map(|(_, done)| done) {
-            // Whoever waited may be gone.
-            let _ = done.send(written.is_ok());
+        self.buffer.clear();
+        self.buffer.shrink_to(BUFFER);
+        for (_, place, done) in group {
+            drop(place);
+            if let Some(done) = done {
+                // Whoever waited may be gone.
+                let _ = done.send(written.is_ok());
+            }
         }
     }
 
-    fn try_write(&mut self, group: &Group, untold: u64) -> Result<(), String> {
+    fn try_write(&mut self, group: &Group, untold: u64, gathered: &Gathered) -> Result<(), String> {
         let before = self.chain.clone();
         self.buffer.clear();
         let now = self.clock.now();
@@ -285,7 +300,13 @@ impl Writer {
                 own(json, now, &id, AUDIT_LOSS, |json| json.plain("lostEvents", untold));
             });
         }
-        for (entry, _) in group {
+        if !gathered.is_empty() {
+            let id = event_id(&self.random);
+            self.chain.append(&mut self.buffer, |json| {
+                own(json, now, &id, AUDIT_SUMMARY, |json| summary(json, gathered));
+            });
+        }
+        for (entry, ..) in group {
             for decided in entry.all() {
                 let id = event_id(&self.random);
                 self.chain.append(&mut self.buffer, |json| line::decision(json, &id, entry, decided));
@@ -308,7 +329,7 @@ impl Writer {
                     self.losses.log_the_rest();
                     tracing::error!("the audit log: {cause}");
                 };
-                collector.deliver(&self.buffer, &self.losses.closing, failed)
+                collector.deliver(&self.buffer, &self.losses.deadline, failed)
             }
         };
         if written.is_err() {
@@ -331,6 +352,16 @@ impl Note {
             }),
         }
     }
+}
+
+fn summary(json: &mut Json<'_>, gathered: &Gathered) {
+    json.string("decision", "deny");
+    json.plain("gatheredEvents", gathered.values().sum::<u64>());
+    json.object("errorCodes", |json| {
+        for (code, count) in gathered {
+            json.plain(code, count);
+        }
+    });
 }
 
 /// A line that is about the log itself.

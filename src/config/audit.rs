@@ -25,6 +25,7 @@ pub(super) fn audit(table: Table<'_>) -> Option<Option<Settings>> {
     let (ca_pem, ca_is_good) = authorities(&table);
     let strict = table.boolean("strict", false);
     let queue = table.count("queue", 10_000);
+    let unproven_per_second = table.count("unproven_per_second", 100);
     let sync = table.boolean("sync", false);
     let timeout = table.parsed("timeout", values::duration).unwrap_or(Duration::from_secs(5));
     if queue == 0 {
@@ -60,5 +61,5 @@ pub(super) fn audit(table: Table<'_>) -> Option<Option<Settings>> {
         (None, None) if stdout => Destination::Stdout,
         (None, _) => return None,
     };
-    Some(Some(Settings { destination, strict, queue, sync, timeout }))
+    Some(Some(Settings { destination, strict, queue, unproven_per_second, sync, timeout }))
 }

@@ -347,6 +347,18 @@ impl SessionStore {
         self.long_term.contains_key(access_key_id) || self.unexpired.contains_key(access_key_id)
     }
 
+    /// A claimed access key id as it may be kept: whole when it is one of ours or looks like one, else its first 4 characters.
+    /// It may be the secret key, or a password, that somebody put in its place.
+    pub fn shown_claim(&self, claimed: &str) -> String {
+        let looks_so = claimed.len() == 20
+            && (claimed.starts_with("AKIA") || claimed.starts_with("ASIA"))
+            && claimed.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        if claimed.is_empty() || looks_so || self.knows(claimed) {
+            return claimed.to_owned();
+        }
+        claimed.chars().take(4).chain(['\u{2026}']).collect()
+    }
+
     /// Empties the cache, which ends no session.
     pub fn forget(&self) {
         self.unexpired.invalidate_all();

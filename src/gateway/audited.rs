@@ -7,8 +7,10 @@ use http::{HeaderMap, Response, header, request::Parts};
 use super::{Gateway, record::Record, refusal, reply::ReplyBody, xml};
 use crate::{
     arn,
-    audit::{Answered, Decided, Entry, Method, Recorded, Resource, Service, Unrecorded, Who},
-    credentials::Authenticated,
+    audit::{
+        Answered, CLIENT_GONE, Decided, Entry, Method, Recorded, Resource, Service, Trail, Unrecorded, Who,
+    },
+    credentials::{Authenticated, SessionStore},
     s3::{
         Call, CopySource, DeletePermit, ErrorCode, S3Error,
         multi_delete::ObjectIdentifier,
@@ -22,8 +24,9 @@ use crate::{
 
 /// As much of a user agent is kept, in bytes.
 const MAX_USER_AGENT: usize = 256;
-/// As much of a claimed access key id is kept, in bytes: whoever claims it is nobody yet.
-const MAX_CLAIMED: usize = 128;
+/// As much of a region, which nobody may have proven.
+const MAX_REGION: usize = 64;
+const GONE: &str = "the client went away before it was decided";
 
 /// What is known of a request until it is decided.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) struct Draft {
     spec: Option<&'static Spec>,
     version_id: Option<String>,
     copy_source: Option<CopySource>,
+    /// For a request that ends before it is decided.
+    trail: Arc<Trail>,
 }
 
 /// What a request is refused with.
@@ -85,6 +90,19 @@ impl Draft {
         self.finish(record)
     }
 
+    /// The request is dropped, and nothing of it is recorded yet.
+    pub(super) fn client_gone(self, record: &Record) {
+        let trail = self.trail.clone();
+        let entry = if self.entry.decided.is_some() {
+            self.finish(record)
+        } else {
+            let refused =
+                Refused { code: CLIENT_GONE, message: Cow::Borrowed(""), cause: GONE, denied: None };
+            self.decided(record, Some(&refused))
+        };
+        trail.record_gone(entry);
+    }
+
     fn finish(mut self, record: &Record) -> Box<Entry> {
         self.entry.operation = record.operation;
         if let Some(spec) = self.spec {
@@ -97,10 +115,10 @@ impl Draft {
 
 impl Record {
     /// Something says who signed the request; it is not proven yet.
-    pub(super) fn claims(&mut self, claim: &impl Claim, mechanism: Mechanism) {
+    pub(super) fn claims(&mut self, claim: &impl Claim, mechanism: Mechanism, sessions: &SessionStore) {
         let Some(draft) = &mut self.audit else { return };
-        draft.entry.who = Who::Unknown { claimed: cut(claim.access_key_id(), MAX_CLAIMED) };
-        claim.scope().region.clone_into(&mut draft.entry.region);
+        draft.entry.who = Who::Unknown { claimed: sessions.shown_claim(claim.access_key_id()) };
+        draft.entry.region = cut(claim.scope().region, MAX_REGION);
         draft.entry.method = Some(match mechanism {
             Mechanism::Header => Method::Header,
             Mechanism::Query { .. } => Method::Query,
@@ -164,7 +182,13 @@ impl Gateway {
             decided: None,
             more: Vec::new(),
         };
-        Some(Box::new(Draft { entry: Box::new(entry), spec: None, version_id: None, copy_source: None }))
+        Some(Box::new(Draft {
+            entry: Box::new(entry),
+            spec: None,
+            version_id: None,
+            copy_source: None,
+            trail: self.lasting.audit().clone(),
+        }))
     }
 
     /// An allowed request, before the storage hears of it.
@@ -212,7 +236,7 @@ impl Gateway {
         let denial = error.as_ref().and_then(|error| error.denial.as_deref());
         let refused = Refused {
             code: record.code,
-            message: error.as_ref().map_or(Cow::Borrowed(""), |error| error.message.clone()),
+            message: std::mem::take(&mut record.message),
             cause: &record.cause,
             denied: denial.map(|denial| (denial.action(), denial.resource())),
         };
@@ -227,10 +251,11 @@ impl Gateway {
     pub(super) async fn record_sts(
         &self,
         reply: sts::Reply,
+        said: sts::Record,
         request_id: &str,
         record: &mut Record,
     ) -> Response<ReplyBody> {
-        let sts::Reply { status, body, retry_after, record: said } = reply;
+        let sts::Reply { status, body, retry_after } = reply;
         let entry = record.audit.take().map(|mut draft| {
             draft.entry.read_only = record.operation != "RevokeSession";
             draft.says(said);
@@ -281,6 +306,41 @@ impl Draft {
             error_message: said.message,
             reason: said.cause,
         });
+    }
+}
+
+/// What STS finds out about a request, kept also when it is dropped before STS has answered.
+pub(super) struct Asking<'r> {
+    record: &'r mut Record,
+    said: Option<sts::Record>,
+}
+
+impl<'r> Asking<'r> {
+    pub(super) fn new(record: &'r mut Record) -> Self {
+        Self { record, said: Some(sts::Record::default()) }
+    }
+
+    pub(super) fn said(&mut self) -> &mut sts::Record {
+        self.said.get_or_insert_default()
+    }
+
+    /// STS has answered.
+    pub(super) fn answered(mut self) -> sts::Record {
+        self.said.take().unwrap_or_default()
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let Some(mut said) = self.said.take() else { return };
+        self.record.operation = said.operation();
+        self.record.caller(&said.principal, &said.access_key_id);
+        if let Some(draft) = &mut self.record.audit {
+            said.code = CLIENT_GONE;
+            GONE.clone_into(&mut said.cause);
+            draft.entry.read_only = self.record.operation != "RevokeSession";
+            draft.says(said);
+        }
     }
 }
 

@@ -29,15 +29,17 @@ use http::{
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
+use self::{
+    audited::Asking,
+    record::{Decision, Record},
+    request_body::{BodyLimits, RequestBody},
+    route::Route,
+    turned_away::unclean,
+};
 pub use self::{
     lasting::Lasting,
     reply::{ReplyBody, ReplyError},
     status::Status,
-};
-use self::{
-    record::{Decision, Record},
-    request_body::{BodyLimits, RequestBody},
-    route::Route,
 };
 use crate::{
     audit::Service,
@@ -45,8 +47,8 @@ use crate::{
     clock::Timestamp,
     credentials::{Authenticated, SessionStore},
     s3::{
-        Arrival, Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, error::error_xml,
-        operation::Kind, profile::Profile, refuse_public,
+        Arrival, Call, ErrorCode, Place, PublicHosts, S3Error, Subject, Target, authorize, operation::Kind,
+        profile::Profile, refuse_public,
     },
     server::{
         Level, Peer,
@@ -203,7 +205,7 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let now = self.lasting.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
-        record.claims(&signed, signed.mechanism());
+        record.claims(&signed, signed.mechanism(), &self.sessions);
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
@@ -284,6 +286,7 @@ impl Gateway {
                     "The request body is larger than 64 KiB, or did not come to its end.",
                 );
                 record.code = error.code.as_str();
+                record.message.clone_from(&error.message);
                 self.lasting.metrics.sts_answered("", record.code);
                 return xml(error.code.status(), error.to_xml(&request_id));
             }
@@ -296,14 +299,16 @@ impl Gateway {
             certificates: peer.certificates.as_deref(),
             wants_details: record.audit.is_some(),
         };
-        let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id).await;
-        self.lasting.metrics.sts_answered(reply.record.action, reply.record.code);
-        record.operation = if reply.record.action.is_empty() { "-" } else { reply.record.action };
-        record.caller(&reply.record.principal, &reply.record.access_key_id);
-        record.code = reply.record.code;
-        record.cause.clone_from(&reply.record.cause);
+        let mut asking = Asking::new(record);
+        let reply = self.sts.answer(request, self.lasting.clock.now(), &request_id, asking.said()).await;
+        let said = asking.answered();
+        self.lasting.metrics.sts_answered(said.action, said.code);
+        record.operation = said.operation();
+        record.caller(&said.principal, &said.access_key_id);
+        record.code = said.code;
+        record.cause.clone_from(&said.cause);
         record.decision = if reply.status == StatusCode::OK { Decision::Allow } else { Decision::Deny };
-        self.record_sts(reply, &request_id, record).await
+        self.record_sts(reply, said, &request_id, record).await
     }
 
     /// What clients see in place of the backend's account.
@@ -362,6 +367,7 @@ fn with_hoisted<'r>(
 
 fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<ReplyBody> {
     record.code = error.code.as_str();
+    record.message.clone_from(&error.message);
     if let Some(cause) = &error.cause {
         record.cause.clone_from(cause);
     }
@@ -372,17 +378,6 @@ fn refusal(error: &S3Error, parts: &Parts, record: &mut Record) -> Response<Repl
     if matches!(error.code, ErrorCode::SlowDown | ErrorCode::ServiceUnavailable) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    response
-}
-
-/// A head that is refused before anything else of it is read.
-fn unclean(problem: &hygiene::Problem, record: &mut Record) -> Response<ReplyBody> {
-    record.code = problem.code();
-    record.cause = problem.to_string();
-    let body = error_xml(problem.code(), &problem.to_string(), &[], "", &record.request_id.to_string());
-    let mut response = xml(problem.status(), body);
-    // Where its body begins and ends is not sure either.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

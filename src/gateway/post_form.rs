@@ -77,7 +77,7 @@ impl Gateway {
         let now = self.lasting.clock.now();
 
         let signed = SignedForm::parse(&fields).map_err(of_form)?;
-        record.claims(&signed, Mechanism::Form);
+        record.claims(&signed, Mechanism::Form, &self.sessions);
         let caller = self
             .sessions
             .authenticate_s3(&signed, &self.rules, now)
@@ -360,6 +360,7 @@ fn of_form(error: FormError) -> S3Error {
 
 fn of_policy(problem: &PolicyProblem) -> S3Error {
     let code = match problem {
+        PolicyProblem::LongName => ErrorCode::MalformedPOSTRequest,
         PolicyProblem::RepeatedField(_) => ErrorCode::InvalidArgument,
         PolicyProblem::Malformed(_) => ErrorCode::InvalidPolicyDocument,
         PolicyProblem::Expired | PolicyProblem::ConditionFailed(_) | PolicyProblem::ExtraField(_) => {

@@ -1,6 +1,6 @@
 //! What one request leaves behind: one log line, written when its reply has ended.
 
-use std::{fmt, net::IpAddr, sync::Arc, time::Instant};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Instant};
 
 use http::{HeaderMap, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
@@ -33,6 +33,8 @@ pub(super) struct Record {
     pub(super) status: StatusCode,
     /// The error code of the answer.
     pub(super) code: &'static str,
+    /// What the client is told beside it, for the audit log.
+    pub(super) message: Cow<'static, str>,
     /// The error code of the backend, when it was the one that refused.
     backend_code: String,
     /// What the operator should know and the client not.
@@ -91,6 +93,7 @@ impl Record {
             decision: Decision::None,
             status: StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST),
             code: "",
+            message: Cow::Borrowed(""),
             backend_code: String::new(),
             cause: String::new(),
             audit: None,
@@ -222,6 +225,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if let Some(draft) = self.audit.take() {
+            draft.client_gone(self);
+        }
         self.count();
         self.end_trace();
         let decision = match self.decision {

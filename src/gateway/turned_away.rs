@@ -1,10 +1,11 @@
-//! Requests that are refused before they are read, because there is no room for them.
+//! Requests that are refused before they are read: there is no room for them, or they can be read in two ways.
 
 use http::{HeaderValue, Response, header, request::Parts};
 
 use super::{Gateway, record::Record, refusal, reply::ReplyBody, route::Route, xml};
 use crate::{
-    s3::{ErrorCode, S3Error},
+    s3::{ErrorCode, S3Error, error::error_xml},
+    server::hygiene,
     sts,
     telemetry::metrics::ThrottleCause,
 };
@@ -22,6 +23,7 @@ impl Gateway {
         let mut response = if route == Route::Sts {
             let error = sts::StsError::slow_down();
             record.code = error.code.as_str();
+            record.message.clone_from(&error.message);
             self.lasting.metrics.sts_answered("", record.code);
             xml(error.code.status(), error.to_xml(&record.request_id.to_string()))
         } else {
@@ -38,4 +40,16 @@ impl Gateway {
 
 pub(super) fn slow_down() -> S3Error {
     S3Error::new(ErrorCode::SlowDown, "Please reduce your request rate.")
+}
+
+/// A head that is refused before anything else of it is read.
+pub(super) fn unclean(problem: &hygiene::Problem, record: &mut Record) -> Response<ReplyBody> {
+    record.code = problem.code();
+    record.cause = problem.to_string();
+    record.message = problem.to_string().into();
+    let body = error_xml(problem.code(), &problem.to_string(), &[], "", &record.request_id.to_string());
+    let mut response = xml(problem.status(), body);
+    // Where its body begins and ends is not sure either.
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }

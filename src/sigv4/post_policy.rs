@@ -20,6 +20,8 @@ use crate::clock::Timestamp;
 
 /// How old a signature may be: as long as a presigned URL may live.
 const LONGEST: Duration = Duration::from_secs(604_800);
+/// Of a field, in bytes: errors name it, and no header that is sent on has a longer one.
+const MAX_NAME: usize = 128;
 
 /// The fields of a form that come before its file, names in lower case.
 #[derive(Debug, Default)]
@@ -28,6 +30,9 @@ pub struct FormFields(Vec<(String, String)>);
 impl FormFields {
     /// Takes one more; a name that is given twice is refused, in whatever case.
     pub fn push(&mut self, name: &str, value: String) -> Result<(), PolicyProblem> {
+        if name.len() > MAX_NAME {
+            return Err(PolicyProblem::LongName);
+        }
         let name = name.to_ascii_lowercase();
         if self.value(&name).is_some() {
             return Err(PolicyProblem::RepeatedField(name));
@@ -49,6 +54,8 @@ impl FormFields {
 /// Why a form is no upload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyProblem {
+    #[error("The name of a field is longer than 128 bytes.")]
+    LongName,
     #[error("The form has the field {0} more than once.")]
     RepeatedField(String),
     #[error("Invalid Policy: {0}.")]
@@ -372,6 +379,13 @@ mod tests {
         ] {
             assert!(matches!(policy(conditions), Err(PolicyProblem::Malformed(_))), "{conditions}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_field_has_bounds() {
+        let mut form = FormFields::default();
+        assert_eq!(form.push(&"n".repeat(128), String::new()), Ok(()));
+        assert_eq!(form.push(&"n".repeat(129), String::new()), Err(PolicyProblem::LongName));
     }
 
     #[test]

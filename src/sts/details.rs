@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::parameters::Parameters;
 use crate::{
     clock::Timestamp,
-    credentials::{Authenticated, Session, TemporaryCredentials},
+    credentials::{Authenticated, Session, SessionStore, TemporaryCredentials},
     iam::Principal,
     identity::Identity,
     sigv4::Claim,
@@ -39,14 +39,14 @@ pub struct Made {
 }
 
 impl Details {
-    pub(super) fn of(parameters: &Parameters, wanted: bool) -> Self {
-        let parameters = if wanted { parameters.shown() } else { Vec::new() };
+    pub(super) fn of(parameters: &Parameters, wanted: bool, sessions: &SessionStore) -> Self {
+        let parameters = if wanted { parameters.shown(sessions) } else { Vec::new() };
         Self { wanted, parameters, ..Self::default() }
     }
 
-    pub(super) fn claims(&mut self, claim: &impl Claim) {
+    pub(super) fn claims(&mut self, claim: &impl Claim, sessions: &SessionStore) {
         if self.wanted {
-            self.claimed = cut(claim.access_key_id(), MOST_CLAIMED);
+            self.claimed = sessions.shown_claim(claim.access_key_id());
         }
     }
 
@@ -68,8 +68,6 @@ impl Details {
     }
 }
 
-/// As much of a claimed access key id is kept, in bytes.
-const MOST_CLAIMED: usize = 128;
 /// As much of a value is kept, in bytes: nobody may be proven yet.
 const MOST: usize = 2048;
 
@@ -84,9 +82,13 @@ const SHOWN: [(&str, &str); 6] = [
 ];
 
 impl Parameters {
-    fn shown(&self) -> Vec<(&'static str, String)> {
+    fn shown(&self, sessions: &SessionStore) -> Vec<(&'static str, String)> {
         let known = SHOWN.iter().filter_map(|(name, shown)| Some((*shown, self.value(name)?)));
-        known.map(|(name, value)| (name, cut(value, MOST))).collect()
+        let shown = |(name, value)| {
+            let value = if name == "accessKeyId" { sessions.shown_claim(value) } else { cut(value, MOST) };
+            (name, value)
+        };
+        known.map(shown).collect()
     }
 }
 

@@ -86,7 +86,6 @@ pub struct Reply {
     pub body: String,
     /// When to come again, in seconds.
     pub retry_after: Option<u64>,
-    pub record: Record,
 }
 
 /// What a log may say of an STS call: nothing that came as a parameter but the action.
@@ -104,6 +103,13 @@ pub struct Record {
     /// Why, for the operator alone.
     pub cause: String,
     pub details: Details,
+}
+
+impl Record {
+    /// `-`: nobody knows it yet.
+    pub fn operation(&self) -> &'static str {
+        if self.action.is_empty() { "-" } else { self.action }
+    }
 }
 
 /// A proven caller's request.
@@ -129,17 +135,22 @@ impl Service {
         &self.ways
     }
 
-    /// Answers one request.
-    pub async fn answer(&self, request: Request<'_>, now: Timestamp, request_id: &str) -> Reply {
-        let mut record = Record::default();
-        match self.try_answer(request, now, request_id, &mut record).await {
-            Ok(body) => Reply { status: StatusCode::OK, body, retry_after: None, record },
+    /// Answers one request. `record` has at each time what is known, should the answer not be waited for.
+    pub async fn answer(
+        &self,
+        request: Request<'_>,
+        now: Timestamp,
+        request_id: &str,
+        record: &mut Record,
+    ) -> Reply {
+        match self.try_answer(request, now, request_id, record).await {
+            Ok(body) => Reply { status: StatusCode::OK, body, retry_after: None },
             Err(error) => {
                 record.code = error.code.as_str();
                 record.cause = error.cause.clone().unwrap_or_default();
                 record.message.clone_from(&error.message);
                 let (status, retry_after) = (error.code.status(), error.retry_after);
-                Reply { status, body: xml::error(&error, request_id), retry_after, record }
+                Reply { status, body: xml::error(&error, request_id), retry_after }
             }
         }
     }
@@ -154,7 +165,7 @@ impl Service {
         let parameters = Parameters::read(&request)?;
         let action = Action::parse(&parameters)?;
         record.action = action.name();
-        record.details = Details::of(&parameters, request.wants_details);
+        record.details = Details::of(&parameters, request.wants_details, &self.sessions);
         if let Some(proof) = action.proof() {
             return self.assume_role_with(proof, &parameters, &request, now, request_id, record).await;
         }
@@ -219,7 +230,7 @@ impl Service {
         let mut body_sha256 = [0; 32];
         body_sha256.copy_from_slice(digest::digest(&digest::SHA256, request.body).as_ref());
         let signed = SignedRequest::parse_sts(request.head, body_sha256)?;
-        record.details.claims(&signed);
+        record.details.claims(&signed, &self.sessions);
         Ok(self.sessions.authenticate_sts(&signed, &self.rules, now).await?)
     }
 

@@ -12,6 +12,7 @@ mod admin;
 mod audit;
 mod audit_operations;
 mod audit_outages;
+mod audit_strangers;
 mod bodies;
 mod canary;
 mod certificate_rotation;

@@ -17,6 +17,11 @@ impl AuditSeen {
         if allow { &self.allowed } else { &self.denied }.fetch_add(1, Relaxed);
     }
 
+    /// Denials that have no line of their own, but are counted in one.
+    pub fn counted(&self, denied: u64) {
+        self.denied.fetch_add(denied, Relaxed);
+    }
+
     /// Decisions that are in no line.
     pub fn lost(&self, lines: u64) {
         self.lost.fetch_add(lines, Relaxed);
