@@ -36,7 +36,7 @@ class Actor(threading.Thread):
         self.model, self.unsure = {}, {}
         self.slots = [self.fresh_key() for _ in range(SLOTS)]
         self.driver, self.until, self.sent = None, 0.0, []
-        self.over, self.operation = threading.Event(), "start"
+        self.over, self.operation, self.lines = threading.Event(), "start", 1
 
     def fresh_key(self):
         return f"{self.name}/{next(self.numbers):05d} ü+{self.random.randrange(1000)}"
@@ -46,13 +46,13 @@ class Actor(threading.Thread):
     def mark(self):
         marker = f"soak/{self.name}/{next(self.marks)}"
         self.sent.append(marker)
-        self.ledger.sent(marker, self.operation)
+        self.ledger.sent(marker, self.operation, self.lines)
         return marker
 
     def attempt(self, operation, call, lines=1):
         """Its result; `Unsure` when nobody knows, `Answered` when it was refused."""
         self.began = began = time.monotonic()
-        self.operation, self.sent = operation, []
+        self.operation, self.lines, self.sent = operation, lines, []
         try:
             result = call()
         except Answered as error:

@@ -72,7 +72,7 @@ class HostileActor(Actor):
         self.cut(host, path, headers | {"Host": host, "Content-Length": "100000"})
 
     def cut(self, host, target, headers):
-        self.operation, self.sent = "cut", []
+        self.operation, self.lines, self.sent = "cut", 1, []
         lines = [f"PUT {target} HTTP/1.1"] + [f"{name}: {value}" for name, value in (headers | {"User-Agent": self.mark()}).items()]
         address, port = host.split(":")
         try:

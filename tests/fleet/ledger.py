@@ -56,9 +56,10 @@ class Ledger:
             self.phases[-1].wrong += 1
             self.violations.append(f"{time.monotonic() - self.began:7.1f} s, {self.phases[-1].name}: {what}")
 
-    def sent(self, marker, operation):
+    def sent(self, marker, operation, lines):
+        """`lines` of the audit log are what it leads to, if it is decided."""
         with self.lock:
-            self.journal[marker] = (operation, False, 1)
+            self.journal[marker] = (operation, False, lines)
 
     def answered(self, marker, lines=1):
         with self.lock:
