@@ -85,8 +85,8 @@ ops: ## what operators are given: every command of docs/operations.md, Prometheu
 	$(PYTHON) tests/ops/operations_docs.py
 	$(PYTHON) tests/ops/memory_limit.py
 
-bench: ## CPU per request beside nginx and versitygw, as ratios of one run; what a decision, a login and counting cost
-	cargo bench --bench policy --bench identity --bench metrics
+bench: ## CPU per request beside nginx, haproxy, a bare proxy and versitygw, as ratios of one run (about 20 minutes); what each piece of a request costs
+	cargo bench --bench policy --bench identity --bench metrics --bench path
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py
 

@@ -291,7 +291,7 @@ impl Known {
     }
 }
 
-/// One request in [`RetryBudget::REQUESTS`] may be sent a second time, so that an outage does not double the load.
+/// One request in ten may be sent a second time, so that an outage does not double the load.
 #[derive(Debug)]
 pub struct RetryBudget(AtomicU32);
 
