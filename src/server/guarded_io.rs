@@ -31,7 +31,14 @@ pub(super) struct GuardedIo<S> {
     stall_timeout: Duration,
     /// Frames of HTTP/2 come at any time; only HTTP/1 bytes are the beginning of a head.
     bytes_begin_a_head: bool,
+    /// Until when, and for how many bytes, the rest of a body that nobody wants is taken.
+    lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
+
+/// A body that was refused may still be on its way: a socket that is closed with bytes unread resets the connection, and the client
+/// may never see the answer. So long, and so much of it, is it read and thrown away.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 << 20;
 
 /// What the connection waits for when no request is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +64,7 @@ impl<S> GuardedIo<S> {
             idle_timeout: limits.idle_timeout,
             stall_timeout: limits.stall_timeout,
             bytes_begin_a_head,
+            lingering: None,
         }
     }
 
@@ -107,6 +115,25 @@ impl<S> GuardedIo<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> GuardedIo<S> {
+    /// Ready when the client has closed its side too, or has had its time.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (until, left) =
+            self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
+        let mut scratch = [0; 8192];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
+                    *left = left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return until.as_mut().poll(context),
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -133,7 +160,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -162,7 +189,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.socket).poll_shutdown(context);
-        self.watch_write(context, outcome)
+        if self.lingering.is_none() {
+            let outcome = Pin::new(&mut self.socket).poll_shutdown(context);
+            std::task::ready!(self.watch_write(context, outcome))?;
+        }
+        if self.bytes_begin_a_head {
+            std::task::ready!(self.poll_linger(context));
+        }
+        Poll::Ready(Ok(()))
     }
 }

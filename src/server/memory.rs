@@ -72,16 +72,14 @@ impl Memory {
         self.limit.store(limit, Relaxed);
     }
 
-    /// Looks again and again, and has what can be spared given up whenever it gets worse. Never ends.
+    /// Looks again and again, and has what can be spared given up as long as it is short: one go may not free all of it, and
+    /// nobody else tidies up while requests are turned away. Never ends.
     pub async fn watch(self: Arc<Self>, give_up: impl Fn()) {
-        let mut before = Level::Enough;
         loop {
             self.look();
-            let level = self.level();
-            if level > before {
+            if self.level() > Level::Enough {
                 give_up();
             }
-            before = level;
             tokio::time::sleep(INTERVAL).await;
         }
     }

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/clients"), str(ROOT / "benches")]
 os.environ.setdefault("DAYPASS_PROFILE", "release")
 
-import compare  # noqa: E402
+import candidates  # noqa: E402
 import rig  # noqa: E402
 from run import session_of  # noqa: E402
 
@@ -57,7 +57,7 @@ def storage(folder):
     (folder / "bench").mkdir()
     with open(folder / "bench/big", "wb") as file:
         file.truncate(BIG)
-    return compare.nginx(folder, "origin", f"""
+    return candidates.nginx(folder, "origin", f"""
   server {{
     listen 127.0.0.1:PORT backlog=4096;
     location = /bench/big {{ root {folder}; }}
@@ -248,7 +248,7 @@ class Trial:
         """Runs it in a process of its own, with less right to the processor than the good client; gives what it gives."""
         told, telling = FORK.Pipe(duplex=False)
         process = FORK.Process(target=run_abuse, args=(telling, abuse, arguments))
-        cpu, wait, self.abuse_began = compare.cpu_seconds(self.gateway), waited(self.pid), time.monotonic()
+        cpu, wait, self.abuse_began = candidates.cpu_seconds(self.gateway), waited(self.pid), time.monotonic()
         with on(OTHER_CORES):
             process.start()
         self.peak_descriptors, self.peak_unsent = self.before[1], 0
@@ -258,7 +258,7 @@ class Trial:
             if not process.is_alive() and not told.poll(0):
                 raise RuntimeError(f"{self.name}: the abuse ended without a word")
         self.abuse_ended = time.monotonic()
-        self.cpu, self.waited = compare.cpu_seconds(self.gateway) - cpu, waited(self.pid) - wait
+        self.cpu, self.waited = candidates.cpu_seconds(self.gateway) - cpu, waited(self.pid) - wait
         self.result, wrong = told.recv()
         process.join()
         if wrong:
@@ -293,7 +293,7 @@ class NginxTrial(Trial):
     """The same before nginx as a plain proxy, which verifies nothing: what a shared machine does to anybody."""
 
     def start(self, _):
-        return compare.plain_proxy(self.place.folder, self.place.port)
+        return candidates.plain_nginx(self.place.folder, self.place.port, None)
 
     def keys_of(self):
         return rig.ROOT_KEY, rig.ROOT_SECRET, None

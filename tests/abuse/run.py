@@ -16,7 +16,7 @@ import time
 
 import attacks
 import beside
-import compare
+import candidates  # noqa: E402
 import frames
 import rig
 from beside import MIB, NginxTrial, Trial, signed_head
@@ -163,7 +163,7 @@ def connections_that_come_and_go_cost_little(place):
 def descriptors_that_are_used_up_are_waited_for(place):
     with Trial("all descriptors used up", place, 'header_timeout = "30s"', fresh_every=0, rate=50) as trial:
         resource.prlimit(trial.pid, resource.RLIMIT_NOFILE, (256, 256))
-        found = trial.under(attacks.hold, trial.gateway.port, 400, 4, lambda: compare.cpu_seconds(trial.gateway), trial.pid)
+        found = trial.under(attacks.hold, trial.gateway.port, 400, 4, lambda: candidates.cpu_seconds(trial.gateway), trial.pid)
         begun = time.monotonic()
         fresh = beside.Good(trial.endpoint, trial.keys, rate=50, fresh_every=1)
         with fresh:

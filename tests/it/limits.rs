@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Gateway, call, raw_bytes};
+use crate::support::{Gateway, call, raw, raw_bytes};
 
 const SHORT: &str =
     "[limits]\nheader_timeout = \"300ms\"\nidle_timeout = \"400ms\"\nstall_timeout = \"500ms\"\n";
@@ -325,4 +325,17 @@ async fn a_gateway_that_stops_says_so_first_and_goes_on_for_the_drain_delay() {
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_still_sends_its_body() {
+    let gateway = Gateway::start().await;
+    for _ in 0..20 {
+        let mut sent =
+            b"PUT /bucket/key HTTP/1.1\r\nhost: gateway\r\ncontent-length: 2000000\r\n\r\n".to_vec();
+        sent.resize(sent.len() + 2_000_000, b'x');
+        // A connection that is reset would end this with an error, or without the answer.
+        assert_eq!(raw(gateway.address(), &sent).await.status, 403);
+    }
+    gateway.backend().saw_nothing();
 }
