@@ -292,7 +292,7 @@ async fn an_origin_or_a_key_is_never_reflected_as_markup() {
     let gateway = Gateway::start().await;
     let keys = gateway.session().await;
     let preflight = "OPTIONS /bucket/key HTTP/1.1\r\nhost: h\r\norigin: null\r\naccess-control-request-method: PUT\r\nconnection: close\r\n\r\n";
-    let answer = crate::support::raw(gateway.address(), preflight.as_bytes()).await;
+    let answer = raw(gateway.address(), preflight.as_bytes()).await;
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (403, None));
     gateway.backend().answers(|_| {
         crate::support::Answer::new(404, "<Error><Code>NoSuchKey</Code><Message>m</Message></Error>")
