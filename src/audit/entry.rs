@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use tokio::sync::oneshot;
 
 use super::queue::Place;
-use crate::{clock::Timestamp, credentials::Session, iam::Principal, identity::Identity};
+use crate::{clock::Timestamp, credentials::Session, excerpt::excerpt, iam::Principal, identity::Identity};
 
 /// Which of the two services was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +194,7 @@ const MOST_BUCKET: usize = 255;
 
 fn shorten(text: &mut String, most: usize) {
     if text.len() > most {
-        text.truncate(text.floor_char_boundary(most));
+        text.truncate(excerpt(text, most).len());
         text.shrink_to_fit();
     }
 }

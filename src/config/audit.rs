@@ -27,7 +27,7 @@ pub(super) fn audit(table: Table<'_>) -> Option<Option<Settings>> {
     let queue = table.count("queue", 10_000);
     let unproven_per_second = table.count("unproven_per_second", 100);
     let sync = table.boolean("sync", false);
-    let timeout = table.parsed("timeout", values::duration).unwrap_or(Duration::from_secs(5));
+    let timeout = values::duration_of(&table, "timeout", Duration::from_secs(5));
     if queue == 0 {
         table.problem(table.line(), "queue", "must be more than 0");
     }

@@ -130,9 +130,8 @@ fn backend(table: Table<'_>) -> Option<Backend> {
     let ca_pem = pem::certificates(&table, "ca_file");
     let trust_link = table.boolean("trust_link", false);
     let allow_public = table.boolean("allow_public", false);
-    let connect_timeout = table.parsed("connect_timeout", values::duration).unwrap_or(Duration::from_secs(2));
-    let first_byte_timeout =
-        table.parsed("first_byte_timeout", values::duration).unwrap_or(Duration::from_secs(60));
+    let connect_timeout = values::duration_of(&table, "connect_timeout", Duration::from_secs(2));
+    let first_byte_timeout = values::duration_of(&table, "first_byte_timeout", Duration::from_secs(60));
     table.finish();
     if has_ca && ca_pem.is_none() {
         return None;
@@ -219,9 +218,7 @@ fn sts_settings(table: Table<'_>) -> sts::Settings {
 }
 
 fn limits(table: Table<'_>) -> Limits {
-    let duration = |name: &str, default: u64| {
-        table.parsed(name, values::duration).unwrap_or(Duration::from_secs(default))
-    };
+    let duration = |name: &str, default: u64| values::duration_of(&table, name, Duration::from_secs(default));
     let size = |name: &str, default: u64| table.parsed(name, values::size).unwrap_or(default);
     let small = |name: &str, default: u64| usize::try_from(size(name, default)).unwrap_or(usize::MAX);
     let limits = Limits {
@@ -264,7 +261,7 @@ fn log(table: Table<'_>) -> Log {
 
 fn reload(table: Table<'_>) -> Reload {
     let watch = table.boolean("watch", true);
-    let interval = table.parsed("watch_interval", values::duration).unwrap_or(Duration::from_secs(2));
+    let interval = values::duration_of(&table, "watch_interval", Duration::from_secs(2));
     table.finish();
     Reload { watch_interval: watch.then_some(interval) }
 }

@@ -16,7 +16,7 @@ pub(super) fn revocation(table: Table<'_>) -> Option<Settings> {
     let password = table.optional_secret("password").map(|password| SecretString::from(password.value));
     let has_ca = table.has("ca_file");
     let ca_pem = certificates(&table, "ca_file");
-    let timeout = table.parsed("timeout", values::duration).unwrap_or(Duration::from_secs(2));
+    let timeout = values::duration_of(&table, "timeout", Duration::from_secs(2));
     let refuses = table.parsed("when_unreachable", values::when_unreachable).unwrap_or(false);
     let max_age = table.parsed("max_age", values::seconds).unwrap_or(Duration::from_secs(5 * 60));
     if let (Some(file), true) = (&file, has_url) {

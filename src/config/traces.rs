@@ -13,7 +13,7 @@ pub(super) fn traces(table: Table<'_>) -> Option<Option<Settings>> {
     let has_ca = table.has("ca_file");
     let ca_pem = certificates(&table, "ca_file");
     let sample = table.parsed("sample", share).unwrap_or(0.0);
-    let timeout = table.parsed("timeout", values::duration).unwrap_or(Duration::from_secs(5));
+    let timeout = values::duration_of(&table, "timeout", Duration::from_secs(5));
     if has_endpoint && !cfg!(feature = "otlp") {
         let what = "cannot be used by this binary: build it with `--features otlp`";
         table.problem(table.line(), "endpoint", what);

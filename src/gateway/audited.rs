@@ -11,6 +11,7 @@ use crate::{
         Answered, CLIENT_GONE, Decided, Entry, Method, Recorded, Resource, Service, Trail, Unrecorded, Who,
     },
     credentials::{Authenticated, SessionStore},
+    excerpt::excerpt,
     s3::{
         Call, CopySource, DeletePermit, ErrorCode, S3Error,
         multi_delete::ObjectIdentifier,
@@ -118,7 +119,7 @@ impl Record {
     pub(super) fn claims(&mut self, claim: &impl Claim, mechanism: Mechanism, sessions: &SessionStore) {
         let Some(draft) = &mut self.audit else { return };
         draft.entry.who = Who::Unknown { claimed: sessions.shown_claim(claim.access_key_id()) };
-        draft.entry.region = cut(claim.scope().region, MAX_REGION);
+        excerpt(claim.scope().region, MAX_REGION).clone_into(&mut draft.entry.region);
         draft.entry.method = Some(match mechanism {
             Mechanism::Header => Method::Header,
             Mechanism::Query { .. } => Method::Query,
@@ -171,7 +172,7 @@ impl Gateway {
             read_only: matches!(parts.method, http::Method::GET | http::Method::HEAD),
             region: self.settings.regions.first().cloned().unwrap_or_default(),
             address: peer.address,
-            user_agent: user_agent.map(|text| cut(&text, MAX_USER_AGENT)).unwrap_or_default(),
+            user_agent: user_agent.map(|text| excerpt(&text, MAX_USER_AGENT).to_owned()).unwrap_or_default(),
             request_id,
             account: Arc::from(self.sessions.principals().account.as_str()),
             method: None,
@@ -366,9 +367,4 @@ const UNAVAILABLE: &str = "Service is unable to handle request. Please try again
 
 fn unrecorded(cause: Unrecorded) -> S3Error {
     S3Error::new(ErrorCode::ServiceUnavailable, UNAVAILABLE).caused_by(cause)
-}
-
-/// What fits of a text that a client chose.
-fn cut(text: &str, most: usize) -> String {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }

@@ -69,9 +69,11 @@ impl Gateway {
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Response<Incoming>, ExchangeError> {
-        let asked = Instant::now();
+        let asked = record.trace().map(|_| Instant::now());
         let reply = self.backend.send(permit, outgoing, progress, record.trace(), now).await;
-        record.asked_backend(asked);
+        if let Some(asked) = asked {
+            record.asked_backend(asked);
+        }
         reply
     }
 

@@ -3,11 +3,9 @@
 use std::{borrow::Cow, fmt::Write as _};
 
 use http::StatusCode;
-
-use crate::iam::Denial;
 use quick_xml::escape::partial_escape as escape;
 
-use crate::{clock::Timestamp, sigv4};
+use crate::{clock::Timestamp, excerpt::excerpt, iam::Denial, sigv4};
 
 macro_rules! codes {
     ($($code:ident $status:ident),+ $(,)?) => {
@@ -145,7 +143,7 @@ impl S3Error {
 }
 
 fn cut(echoed: &str) -> &str {
-    echoed.get(..echoed.floor_char_boundary(MOST_ECHOED)).unwrap_or_default()
+    excerpt(echoed, MOST_ECHOED)
 }
 
 /// The XML of an error, everything in it escaped.

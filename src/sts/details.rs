@@ -7,6 +7,7 @@ use super::parameters::Parameters;
 use crate::{
     clock::Timestamp,
     credentials::{Authenticated, Session, SessionStore, TemporaryCredentials},
+    excerpt::excerpt,
     iam::Principal,
     identity::Identity,
     sigv4::Claim,
@@ -85,13 +86,13 @@ impl Parameters {
     fn shown(&self, sessions: &SessionStore) -> Vec<(&'static str, String)> {
         let known = SHOWN.iter().filter_map(|(name, shown)| Some((*shown, self.value(name)?)));
         let shown = |(name, value)| {
-            let value = if name == "accessKeyId" { sessions.shown_claim(value) } else { cut(value, MOST) };
+            let value = if name == "accessKeyId" {
+                sessions.shown_claim(value)
+            } else {
+                excerpt(value, MOST).to_owned()
+            };
             (name, value)
         };
         known.map(shown).collect()
     }
-}
-
-fn cut(text: &str, most: usize) -> String {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }
