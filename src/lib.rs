@@ -13,6 +13,7 @@ pub mod config;
 pub mod credentials;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod digest;
 pub mod excerpt;
 pub mod explain;
 pub mod gateway;

@@ -6,13 +6,13 @@
 use std::io::Write as _;
 
 use aws_lc_rs::{
-    digest,
     error::Unspecified,
     rand::{SecureRandom, SystemRandom},
 };
 use serde::Deserialize;
 
 use super::json::Json;
+use crate::digest::sha256_hex;
 
 const HASH: &[u8] = b",\"hash\":\"";
 const END: &[u8] = b"\"}";
@@ -110,8 +110,4 @@ impl Line {
     pub(super) fn chain(self) -> Chain {
         Chain { id: self.chain_id, sequence: self.sequence, hash: self.hash }
     }
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex::encode(digest::digest(&digest::SHA256, bytes))
 }

@@ -70,6 +70,10 @@ impl<'b> Json<'b> {
 
     fn text(&mut self, text: &str) {
         self.0.push(b'"');
+        if is_plain(text) {
+            self.0.extend_from_slice(text.as_bytes());
+            return self.0.push(b'"');
+        }
         let mut plain = 0;
         for (at, character) in text.char_indices() {
             let escape = matches!(character, '"' | '\\' | '\u{2028}' | '\u{2029}') || character.is_control();
@@ -87,6 +91,12 @@ impl<'b> Json<'b> {
         self.0.extend_from_slice(text.as_bytes().get(plain..).unwrap_or_default());
         self.0.push(b'"');
     }
+}
+
+/// Whether it is visible ASCII without what JSON escapes: nearly all there is. It looks at every byte, which goes many at a time.
+fn is_plain(text: &str) -> bool {
+    text.bytes()
+        .fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\'))
 }
 
 #[cfg(test)]

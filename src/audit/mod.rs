@@ -6,6 +6,7 @@
 mod chain;
 mod collector;
 mod entry;
+mod event_id;
 mod file;
 mod json;
 mod line;

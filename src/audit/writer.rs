@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use aws_lc_rs::rand::SystemRandom;
 use tokio::sync::oneshot;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     chain::Chain,
     collector::Collector,
     entry::{Entry, Message},
+    event_id::EventIds,
     file::{FileSink, Found},
     json::Json,
     line,
@@ -111,7 +112,7 @@ pub(super) struct Writer {
     seen: Arc<AuditSeen>,
     losses: Arc<Losses>,
     unproven: Arc<Unproven>,
-    random: SystemRandom,
+    event_ids: EventIds,
     chain: Chain,
     notes: Vec<Note>,
     buffer: Vec<u8>,
@@ -161,7 +162,7 @@ impl Writer {
             seen,
             losses,
             unproven,
-            random,
+            event_ids: EventIds::new(random),
             chain,
             notes,
             buffer,
@@ -291,24 +292,24 @@ impl Writer {
         self.buffer.clear();
         let now = self.clock.now();
         for note in &self.notes {
-            let id = event_id(&self.random);
+            let id = self.event_ids.next();
             self.chain.append(&mut self.buffer, |json| note.members(json, now, &id));
         }
         if untold > 0 {
-            let id = event_id(&self.random);
+            let id = self.event_ids.next();
             self.chain.append(&mut self.buffer, |json| {
                 own(json, now, &id, AUDIT_LOSS, |json| json.plain("lostEvents", untold));
             });
         }
         if !gathered.is_empty() {
-            let id = event_id(&self.random);
+            let id = self.event_ids.next();
             self.chain.append(&mut self.buffer, |json| {
                 own(json, now, &id, AUDIT_SUMMARY, |json| summary(json, gathered));
             });
         }
         for (entry, ..) in group {
             for decided in entry.all() {
-                let id = event_id(&self.random);
+                let id = self.event_ids.next();
                 self.chain.append(&mut self.buffer, |json| line::decision(json, &id, entry, decided));
             }
         }
@@ -376,15 +377,4 @@ fn own(
     json.string("eventType", "AwsServiceEvent");
     json.string("eventCategory", "Management");
     json.object("additionalEventData", more);
-}
-
-/// A UUID of version 4.
-fn event_id(random: &SystemRandom) -> String {
-    let mut bytes = [0_u8; 16];
-    // Without random numbers the id says nothing; the chain holds all the same.
-    let _ = random.fill(&mut bytes);
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76) & !(0x3 << 62) | (0x4 << 76) | (0x2 << 62);
-    let text = format!("{number:032x}");
-    let piece = |range: std::ops::Range<usize>| text.get(range).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", piece(0..8), piece(8..12), piece(12..16), piece(16..20), piece(20..32))
 }

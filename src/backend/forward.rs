@@ -10,7 +10,6 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
@@ -25,6 +24,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, Timestamp},
+    digest,
     outbound_tls::{self, TrustError},
     s3::{
         Permit,
@@ -271,7 +271,7 @@ impl Backend {
             (Outgoing::Document(bytes), _) => OutboundBody::Whole(bytes),
             (Outgoing::Object { upload, .. }, BodyForm::Plain(_)) => OutboundBody::Plain(upload),
             (Outgoing::Object { upload, .. }, BodyForm::Chunked { .. }) => {
-                let encoder = ChunkedEncoder::new(&payload, signed.chunks);
+                let encoder = ChunkedEncoder::new(&payload, signed.into_chunks(&key, &self.settings.region));
                 let length = content_length(&headers);
                 OutboundBody::Chunked(Box::new(Encoded::new(upload, encoder, length)))
             }
@@ -286,20 +286,20 @@ impl Backend {
 
     /// The form of the body, and the headers that say so.
     fn describe(&self, outgoing: &Outgoing, headers: &mut HeaderMap) -> Result<BodyForm, http::Error> {
-        let whole = |bytes: &[u8]| BodyForm::Plain(PayloadHash::Sha256(sha256(bytes)));
+        let whole = |hash| BodyForm::Plain(PayloadHash::Sha256(hash));
         let (length, form) = match outgoing {
-            Outgoing::Nothing => (0, whole(&[])),
+            Outgoing::Nothing => (0, whole(digest::EMPTY)),
             Outgoing::EmptyObject { trailer } => {
                 if let Some((name, value)) = trailer {
                     headers.insert(name, value.clone());
                 }
-                (0, whole(&[]))
+                (0, whole(digest::EMPTY))
             }
             Outgoing::Document(bytes) => {
                 let mut md5 = Hasher::new(Algorithm::Md5);
                 md5.update(bytes);
                 headers.insert(CONTENT_MD5, HeaderValue::from_str(&md5.encode())?);
-                (bytes.len() as u64, whole(bytes))
+                (bytes.len() as u64, whole(digest::sha256(bytes)))
             }
             Outgoing::Object { upload, declared, trailer } => {
                 let link = Link {
@@ -371,10 +371,4 @@ fn content_length(headers: &HeaderMap) -> u64 {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok())
         .unwrap_or_default()
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
 }

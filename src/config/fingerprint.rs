@@ -7,8 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest;
 use toml::de::{DeTable, DeValue};
+
+use crate::digest::sha256;
 
 /// A hash for each section, named entry and file: `policy.read-logs`, `listen`, `file tls/server.pem of listen`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,12 +117,6 @@ impl FilesRead {
     pub(super) fn note(&self, section: &str, path: PathBuf, bytes: &[u8]) {
         self.0.borrow_mut().push(FileRead { section: section.to_owned(), path, hash: sha256(bytes) });
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    hash
 }
 
 /// A value in one form, wherever it stands in the file.

@@ -2,8 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_lc_rs::digest;
-
 use super::{
     mint::BASE32,
     session::{Authority, Origin, Session, SessionTags},
@@ -11,6 +9,7 @@ use super::{
 use crate::{
     arn::AccountId,
     clock::Timestamp,
+    digest::sha256,
     iam::{PolicyRegistry, PolicySet, Principal, PrincipalType, Values},
     identity::{AskedClaims, Claim, Directory, Identity, Proven, Way},
 };
@@ -244,7 +243,7 @@ pub fn role_id(role: &str) -> String {
 
 /// AWS gives everybody an id that no later namesake has. Here it follows from the name, so that every replica gives the same.
 fn unique_id(prefix: &str, name: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, format!("{prefix}/{name}").as_bytes());
-    let id = hash.as_ref().iter().take(17).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+    let hash = sha256(format!("{prefix}/{name}").as_bytes());
+    let id = hash.iter().take(17).map(|byte| char::from(BASE32[usize::from(byte % 32)]));
     prefix.chars().chain(id).collect()
 }

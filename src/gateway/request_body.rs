@@ -12,6 +12,7 @@ use crate::{
         Outgoing, Progress,
         upload::{Checks, Upload, Verdict},
     },
+    digest,
     rate::{Pace, SessionLimits},
     s3::{
         Described, ErrorCode, S3Error,
@@ -27,10 +28,6 @@ use super::s3_errors::of_upload;
 const X_AMZ_DECODED_CONTENT_LENGTH: &str = "x-amz-decoded-content-length";
 const X_AMZ_TRAILER: &str = "x-amz-trailer";
 /// The SHA-256 of nothing.
-const EMPTY_SHA256: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27,
-    0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
 
 /// Bounds on bodies.
 #[derive(Debug, Clone, Copy)]
@@ -189,7 +186,7 @@ impl RequestBody<'_> {
         let refused = |why| Err(S3Error::new(ErrorCode::InvalidRequest, why));
         match self.signature.payload() {
             PayloadHash::Unsigned => {}
-            PayloadHash::Sha256(hash) if *hash == EMPTY_SHA256 => {}
+            PayloadHash::Sha256(hash) if *hash == digest::EMPTY => {}
             PayloadHash::Sha256(_) => {
                 return Err(S3Error::new(
                     ErrorCode::XAmzContentSHA256Mismatch,

@@ -3,10 +3,10 @@
 
 use std::fmt::Write as _;
 
-use aws_lc_rs::digest;
 use http::HeaderMap;
 
-use super::{authorization::ALGORITHM, encoding::encode_component, key::CredentialScope, payload::lower_hex};
+use super::{authorization::ALGORITHM, encoding::encode_component, key::CredentialScope};
+use crate::digest::sha256_hex;
 
 /// What the signature covers, already in canonical parts.
 #[derive(Debug)]
@@ -62,8 +62,13 @@ fn push_values(text: &mut Vec<u8>, headers: &HeaderMap, name: &str) -> Option<()
 
 /// SigV4 trims a value and squeezes inner runs of spaces; without this `x-amz-meta-a: b  c` never verifies.
 fn push_squeezed(text: &mut Vec<u8>, value: &[u8]) {
+    let value = value.trim_ascii();
+    // A token, the longest of all values, has none.
+    if !value.contains(&b' ') {
+        return text.extend_from_slice(value);
+    }
     let mut space = false;
-    for byte in value.trim_ascii() {
+    for byte in value {
         if *byte == b' ' && space {
             continue;
         }
@@ -95,10 +100,4 @@ pub(super) fn string_to_sign(amz_date: &str, scope: CredentialScope<'_>, canonic
     // Writing to a String cannot fail.
     let _ = write!(text, "{ALGORITHM}\n{amz_date}\n{scope}\n{}", sha256_hex(canonical_request));
     text
-}
-
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    lower_hex(&hash)
 }

@@ -1,6 +1,6 @@
 //! Signing what goes to the backend, with the same canonicaliser that verifies what comes in.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use http::HeaderMap;
 
@@ -18,8 +18,20 @@ use crate::clock::Timestamp;
 pub struct SignedOutbound {
     /// The value of the `Authorization` header.
     pub authorization: String,
-    /// Continues the chain of signatures over the chunks of the body.
-    pub chunks: ChunkSigner,
+    amz_date: String,
+    signature: String,
+}
+
+impl SignedOutbound {
+    /// Continues the chain of signatures over the chunks of the body, with the key and the region of the request.
+    pub fn into_chunks(self, key: &SigningKey, region: &str) -> ChunkSigner {
+        let scope = scope(&self.amz_date, region).to_string();
+        ChunkSigner::new(key.clone(), self.amz_date, scope, self.signature)
+    }
+}
+
+fn scope<'s>(amz_date: &'s str, region: &'s str) -> CredentialScope<'s> {
+    CredentialScope { date: amz_date.get(..8).unwrap_or_default(), region, service: "s3" }
 }
 
 /// What is signed: `host` and every `x-amz-*` header of `headers`, which must hold `x-amz-date` and
@@ -45,7 +57,7 @@ pub fn sign(
     payload: &PayloadHash,
 ) -> SignedOutbound {
     let amz_date = now.amz_date();
-    let scope = CredentialScope { date: amz_date.get(..8).unwrap_or_default(), region, service: "s3" };
+    let scope = scope(&amz_date, region);
     let mut names: Vec<&str> =
         head.headers.keys().map(http::HeaderName::as_str).filter(|name| name.starts_with("x-amz-")).collect();
     names.push("host");
@@ -64,10 +76,11 @@ pub fn sign(
     // Every name comes from the map itself.
     let canonical_request = canonical.request().unwrap_or_default();
     let signature = key.sign_hex(&string_to_sign(&amz_date, scope, &canonical_request));
-    SignedOutbound {
-        authorization: format!(
-            "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
-        ),
-        chunks: ChunkSigner::new(key.clone(), amz_date.clone(), scope.to_string(), signature),
-    }
+    // Longer than all of it but the names.
+    let mut authorization = String::with_capacity(signed_headers.len() + 256);
+    let _ = write!(
+        authorization,
+        "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
+    );
+    SignedOutbound { authorization, amz_date, signature }
 }

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use crate::digest::lower_hex;
+
 /// The payload line of the canonical request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PayloadHash {
@@ -59,14 +61,6 @@ impl fmt::Display for PayloadHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.as_str())
     }
-}
-
-/// As 64 lower-case hexadecimal digits. `hex::encode` goes character by character, which shows in a profile.
-pub(super) fn lower_hex(bytes: &[u8; 32]) -> String {
-    let mut digits = [0; 64];
-    // Twice 32 is 64.
-    let _ = hex::encode_to_slice(bytes, &mut digits);
-    std::str::from_utf8(&digits).unwrap_or_default().to_owned()
 }
 
 /// Reads 64 lower-case hexadecimal digits, the only spelling of a signature or a payload hash.

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     authorization::Authorization,
-    canonical::{Canonical, canonical_query, sha256_hex, string_to_sign},
+    canonical::{Canonical, canonical_query, string_to_sign},
     chunked::ChunkSigner,
     claim::Claim,
     encoding::{Pairs, decode_path, decode_query, encode_path},
@@ -375,9 +375,4 @@ fn canonical_path(raw: &str) -> Result<Cow<'_, str>, Error> {
         Cow::Borrowed(path) => encode_path(path),
         Cow::Owned(path) => encode_path(&path).into_owned().into(),
     })
-}
-
-/// The hash that an empty body has.
-pub(super) fn empty_sha256_hex() -> String {
-    sha256_hex(&[])
 }

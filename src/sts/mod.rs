@@ -21,13 +21,13 @@ mod xml;
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
-use aws_lc_rs::digest;
 use http::StatusCode;
 use rustls_pki_types::CertificateDer;
 
 use crate::{
     clock::Timestamp,
     credentials::{Authenticated, SessionStore, TemporaryCredentials},
+    digest::sha256,
     identity::Ways,
     sigv4::{RequestHead, Rules, SignedRequest},
 };
@@ -227,9 +227,7 @@ impl Service {
         now: Timestamp,
         record: &mut Record,
     ) -> Result<Authenticated, StsError> {
-        let mut body_sha256 = [0; 32];
-        body_sha256.copy_from_slice(digest::digest(&digest::SHA256, request.body).as_ref());
-        let signed = SignedRequest::parse_sts(request.head, body_sha256)?;
+        let signed = SignedRequest::parse_sts(request.head, sha256(request.body))?;
         record.details.claims(&signed, &self.sessions);
         Ok(self.sessions.authenticate_sts(&signed, &self.rules, now).await?)
     }

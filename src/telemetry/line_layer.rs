@@ -169,7 +169,12 @@ struct Escaped<'l> {
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let special = |character: char| steers(character) || (self.json && matches!(character, '"' | '\\'));
-        if !text.contains(special) {
+        let quotes = self.json;
+        // Nearly all text is this; the fold goes many bytes at a time.
+        let is_plain = text.bytes().fold(true, |plain, byte| {
+            plain & matches!(byte, b' '..=b'~') & !(quotes & ((byte == b'"') | (byte == b'\\')))
+        });
+        if is_plain || !text.contains(special) {
             self.line.push_str(text);
             return Ok(());
         }

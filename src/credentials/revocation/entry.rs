@@ -2,10 +2,9 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, digest::sha256};
 
 /// The longest life of a session, whatever `sts.max_duration` was when it was made, and the most that clocks may differ: an
 /// entry is kept for as long as a session that it ends can be alive.
@@ -64,8 +63,8 @@ pub struct EntryId(u64);
 
 impl EntryId {
     fn of(kind: Kind, value: &str) -> Self {
-        let hash = digest::digest(&digest::SHA256, format!("{kind}/{value}").as_bytes());
-        let first = hash.as_ref().iter().take(8);
+        let hash = sha256(format!("{kind}/{value}").as_bytes());
+        let first = hash.iter().take(8);
         Self(first.fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 }

@@ -3,7 +3,8 @@
 use aws_lc_rs::digest;
 use subtle::ConstantTimeEq;
 
-use super::super::{key::SigningKey, payload::parse_lower_hex, request::empty_sha256_hex};
+use super::super::{key::SigningKey, payload::parse_lower_hex};
+use crate::digest::{EMPTY_HEX, sha256_hex};
 
 /// Signs, or verifies, one chunk after the other.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ impl ChunkSigner {
             self.amz_date,
             self.scope,
             self.previous,
-            empty_sha256_hex(),
+            EMPTY_HEX,
             hex::encode(chunk)
         );
         self.previous = self.key.sign_hex(&to_sign);
@@ -41,7 +42,7 @@ impl ChunkSigner {
             self.amz_date,
             self.scope,
             self.previous,
-            hex::encode(digest::digest(&digest::SHA256, lines))
+            sha256_hex(lines)
         );
         self.previous = self.key.sign_hex(&to_sign);
         &self.previous
