@@ -131,11 +131,8 @@ where
                     tracing::debug!(client = %peer.ip(), "too many connections from this address");
                     continue;
                 };
-                let run = connection::run(socket, peer, settings, handler.clone(), for_connections.clone());
-                connections.spawn(async move {
-                    run.await;
-                    drop((place, slot));
-                });
+                let held = Held { _place: place, _slot: slot };
+                connections.spawn(connection::run(socket, peer, settings, handler.clone(), for_connections.clone(), held));
             }
         }
     }
@@ -203,6 +200,12 @@ async fn accept(listener: &TcpListener, places: &Places) -> (TcpStream, SocketAd
 #[derive(Debug, Clone, Default)]
 struct Addresses {
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// What a connection holds until it ends.
+pub(super) struct Held {
+    _place: AddressPlace,
+    _slot: OwnedSemaphorePermit,
 }
 
 /// One connection's place among those of its address.

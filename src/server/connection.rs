@@ -22,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Peer, Settings,
+    accept::Held,
     activity::{Activity, Tracked},
     client_address,
     guarded_io::GuardedIo,
@@ -51,12 +52,16 @@ struct Source {
 }
 
 /// Serves one connection. Errors are the other end's doing and end here.
+///
+/// What waits for the next request is what most connections are: each phase has its own box, so that a connection is not as large as
+/// the largest of them.
 pub(super) async fn run<H, F, B>(
     socket: TcpStream,
     peer: SocketAddr,
     settings: Arc<Settings>,
     handler: H,
     stop: watch::Receiver<bool>,
+    _held: Held,
 ) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -90,10 +95,10 @@ where
     }
     let Some(tls) = tls else {
         let protocol = timeout(settings.limits.header_timeout, sniff(&socket)).await??;
-        return speak(socket, protocol, source, settings, handler, stop).await;
+        return Box::pin(speak(socket, protocol, source, settings, handler, stop)).await;
     };
-    let socket =
-        timeout(settings.limits.tls_handshake_timeout, TlsAcceptor::from(tls).accept(socket)).await??;
+    let accepting = Box::pin(TlsAcceptor::from(tls).accept(socket));
+    let socket = timeout(settings.limits.tls_handshake_timeout, accepting).await??;
     let session = socket.get_ref().1;
     // A proxy that speaks the PROXY protocol passes the client's TLS on; any other has ended it and shows its own certificates.
     if !proxied || settings.proxy_protocol {
@@ -103,7 +108,7 @@ where
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    speak(socket, protocol, source, settings, handler, stop).await
+    Box::pin(speak(socket, protocol, source, settings, handler, stop)).await
 }
 
 /// Looks at the first bytes without taking them.
@@ -149,7 +154,8 @@ where
         let under_way = activity.begin();
         let address = client_address::of_request(source.hop, source.client, &settings, request.headers());
         let certificates = source.certificates.clone();
-        let answer = handler(request, Peer { address, tls: source.tls, proxied, certificates });
+        // Not a part of the connection, which has it also while there is no request.
+        let answer = Box::pin(handler(request, Peer { address, tls: source.tls, proxied, certificates }));
         async move {
             let reply = answer.await;
             Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))
