@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory memory-limit abuse fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory abuse fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -79,10 +79,11 @@ sbom: ## target/dist/daypass.cdx.json: what the binary is made of, as CycloneDX
 	scripts/setup sbom
 	scripts/sbom
 
-ops: ## what operators are given: every command of docs/operations.md, Prometheus' configuration, alert rules, the dashboard
+ops: ## what operators are given: every command of docs/operations.md, Prometheus' configuration, alert rules, the dashboard; a gateway in 256 MiB under more than fits
 	cargo build --workspace --bins --examples
 	$(PYTHON) tests/ops/monitoring.py
 	$(PYTHON) tests/ops/operations_docs.py
+	$(PYTHON) tests/ops/memory_limit.py
 
 bench: ## CPU per request beside nginx, haproxy, a bare proxy and versitygw, as ratios of one run (about 20 minutes); what each piece of a request costs
 	cargo bench --bench policy --bench identity --bench metrics --bench path
@@ -96,10 +97,6 @@ bench-long: ## the same, ten rounds
 memory: ## 5 GiB up and down and 1,000 transfers at once, with the memory they take
 	cargo build --release --bins --examples
 	$(PYTHON) benches/memory.py
-
-memory-limit: ## a gateway in 256 MiB under more than fits; sometimes it does not recover in time, see docs/operations.md
-	cargo build --workspace --bins --examples
-	$(PYTHON) tests/ops/memory_limit.py
 
 abuse: ## slow heads, idle connections, floods, endless bodies, slow readers, churn, each beside a good client; a table of figures
 	cargo build --release --bins --examples

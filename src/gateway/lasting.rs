@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// How many requests at a time are served while memory stays short.
+const FEW: usize = 8;
+
 /// Shared by the workers and by each configuration after the other.
 #[derive(Debug)]
 pub struct Lasting {
@@ -30,6 +33,8 @@ pub struct Lasting {
     pub(super) slots: Arc<Semaphore>,
     /// Of those, what STS may have at the most: whoever logs in is a stranger until a neighbour has answered.
     pub(super) sts_slots: Semaphore,
+    /// Of small requests while memory is short.
+    pub(super) few: Arc<Semaphore>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) traces: Arc<Traces>,
     backend: backend::Known,
@@ -60,6 +65,7 @@ impl Lasting {
             ids,
             slots: Arc::new(Semaphore::new(max_requests)),
             sts_slots,
+            few: Arc::new(Semaphore::new(FEW)),
             metrics,
             traces: Arc::default(),
             backend: backend::Known::default(),

@@ -51,7 +51,7 @@ use crate::{
         profile::Profile, refuse_public,
     },
     server::{
-        Level, Peer,
+        Peer,
         hygiene::{self, CleanHead, HeadLimits},
     },
     sigv4::{Claim, RequestHead, Rules, SignedRequest},
@@ -171,12 +171,9 @@ impl Gateway {
             record.is_for(Service::Sts);
         }
         // Nothing of a body has been read, whoever is turned away.
-        let Ok(slot) = self.lasting.slots.clone().try_acquire_owned() else {
-            return Ok(self.turned_away(ThrottleCause::MaxRequests, route, parts, record));
-        };
-        record.holds(slot);
-        if self.lasting.memory().level() != Level::Enough {
-            return Ok(self.turned_away(ThrottleCause::Memory, route, parts, record));
+        match self.place_for(route, parts) {
+            Ok(place) => record.holds(place),
+            Err(cause) => return Ok(self.turned_away(cause, route, parts, record)),
         }
         match route {
             // What is rare does not make the future of every request larger.

@@ -2,15 +2,35 @@
 
 use http::{HeaderValue, Response, header, request::Parts};
 
-use super::{Gateway, record::Record, refusal, reply::ReplyBody, route::Route, xml};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Gateway, post_form, record::Record, refusal, reply::ReplyBody, route::Route, xml};
 use crate::{
     s3::{ErrorCode, S3Error, error::error_xml},
-    server::hygiene,
+    server::{Level, hygiene},
     sts,
     telemetry::metrics::ThrottleCause,
 };
 
 impl Gateway {
+    /// A place among the requests in flight, or why there is none. While memory is short only a few are served, and none that is
+    /// held whole or makes a session.
+    pub(super) fn place_for(
+        &self,
+        route: Route,
+        parts: &Parts,
+    ) -> Result<OwnedSemaphorePermit, ThrottleCause> {
+        let memory = self.lasting.memory();
+        let (places, cause) = match memory.level() {
+            Level::Enough => (&self.lasting.slots, ThrottleCause::MaxRequests),
+            _ if route == Route::S3 && !post_form::is_form(parts) && memory.allows_a_few() => {
+                (&self.lasting.few, ThrottleCause::Memory)
+            }
+            _ => return Err(ThrottleCause::Memory),
+        };
+        places.clone().try_acquire_owned().map_err(|_| cause)
+    }
+
     /// There is no room, whoever asks.
     pub(super) fn turned_away(
         &self,

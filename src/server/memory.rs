@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Between two looks.
@@ -15,6 +15,10 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// In percent of the limit: from here on; and under which it is over, so that it does not change with every look.
 const SHORT: (u64, u64) = (90, 85);
 const FULL: (u64, u64) = (97, 92);
+
+/// How long it may be short before a few are let in again. By then all is given up that can be: what is left is in use, or the
+/// allocator keeps it for requests to come, which then cost nothing, and make it give back the rest.
+const FEW_AFTER: Duration = Duration::from_secs(1);
 
 /// What the memory allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +38,8 @@ pub struct Memory {
     /// 0: there is none.
     limit: AtomicU64,
     source: Mutex<Source>,
+    /// Since when it is short.
+    short_since: Mutex<Option<Instant>>,
 }
 
 /// Each limit is compared with what it limits.
@@ -56,6 +62,7 @@ impl Default for Memory {
             used: AtomicU64::default(),
             limit: AtomicU64::default(),
             source: Mutex::new(Source::Process),
+            short_since: Mutex::default(),
         }
     }
 }
@@ -101,6 +108,12 @@ impl Memory {
         }
     }
 
+    /// Whether a few requests may be served though memory is short.
+    pub fn allows_a_few(&self) -> bool {
+        let since = self.short_since.lock().unwrap_or_else(PoisonError::into_inner);
+        self.level() == Level::Short && since.is_some_and(|since| since.elapsed() >= FEW_AFTER)
+    }
+
     /// What is used and the limit, in bytes; `None`: there is no limit.
     pub fn figures(&self) -> Option<(u64, u64)> {
         let limit = self.limit.load(Relaxed);
@@ -132,12 +145,17 @@ impl Memory {
         if self.level.swap(level as u8, Relaxed) == level as u8 {
             return;
         }
+        let mut since = self.short_since.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = (level > Level::Enough).then(|| since.unwrap_or_else(Instant::now));
+        drop(since);
         let (used, limit) = self.figures().unwrap_or_default();
         match level {
             Level::Enough => {
                 tracing::info!(used, limit, "there is enough memory again: all requests are served");
             }
-            Level::Short => tracing::warn!(used, limit, "memory runs short: new requests get SlowDown"),
+            Level::Short => {
+                tracing::warn!(used, limit, "memory runs short: new requests get SlowDown, all but a few");
+            }
             Level::Full => tracing::error!(used, limit, "memory is nearly full: no connections are accepted"),
         }
     }

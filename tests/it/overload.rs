@@ -86,6 +86,44 @@ async fn when_memory_runs_short_new_requests_are_refused_and_live_ones_go_on() {
     gateway.send(&session, call("GET", "/bucket/key")).await.is_ok();
 }
 
+/// What the allocator keeps for itself must not end the service.
+#[tokio::test]
+async fn when_memory_stays_short_a_few_small_requests_at_a_time_are_served() {
+    let gateway = Gateway::builder().toml(ADMIN).start().await;
+    let session = gateway.session().await;
+    gateway.memory().pretend(91, 100);
+    gateway.send(&session, call("GET", "/bucket/key")).await.is_error(503, "SlowDown");
+    gateway.backend().saw_nothing();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let mut live = Vec::new();
+    for number in 1..=8 {
+        let upload = half_an_upload(&gateway, &session).await;
+        // Each reaches the storage.
+        while gateway.backend().requests().len() < number {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        live.push(upload);
+    }
+    gateway.send(&session, call("GET", "/bucket/key")).await.is_error(503, "SlowDown");
+    for (mut socket, rest) in live {
+        socket.write_all(&rest).await.unwrap();
+        assert_eq!(reply_of(socket).await.status, 200);
+    }
+    gateway.send(&session, call("GET", "/bucket/key")).await.is_ok();
+    let login = gateway.sts(&gateway.alice(), &[("Action", "AssumeRole"), ("Version", "2011-06-15")]).await;
+    login.is_error(503, "SlowDown");
+    let form = call("POST", "/bucket")
+        .header("content-type", "multipart/form-data; boundary=b")
+        .body(vec![b'x'; 10]);
+    gateway.send(&session, form).await.is_error(503, "SlowDown");
+    // Nearly full is not short.
+    gateway.memory().pretend(98, 100);
+    gateway.memory().pretend(84, 100);
+    gateway.memory().pretend(91, 100);
+    gateway.send(&session, call("GET", "/bucket/key")).await.is_error(503, "SlowDown");
+    assert_eq!(gateway.backend().requests().len(), 9);
+}
+
 #[tokio::test]
 async fn when_memory_is_nearly_full_connections_wait_and_operators_are_answered() {
     let gateway = Gateway::builder().toml(ADMIN).start().await;
