@@ -27,8 +27,6 @@ use super::s3_errors::of_upload;
 
 const X_AMZ_DECODED_CONTENT_LENGTH: &str = "x-amz-decoded-content-length";
 const X_AMZ_TRAILER: &str = "x-amz-trailer";
-/// The SHA-256 of nothing.
-
 /// Bounds on bodies.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyLimits<'r> {
