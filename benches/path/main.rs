@@ -86,7 +86,7 @@ fn c1_decode_signed_chunks(bencher: Bencher<'_, '_>, length: usize) {
     let signed = world.parse();
     let permit = world.authorize(world.classify(&signed), &signed, &world.authenticate(&signed));
     let payload = PayloadHash::parse("STREAMING-AWS4-HMAC-SHA256-PAYLOAD").unwrap();
-    let chain = world.resign(&permit).chunks;
+    let chain = world.chunk_signer(&permit);
     let mut encoder = ChunkedEncoder::new(&payload, chain.clone());
     let mut wire = Vec::new();
     for piece in vec![7; length].chunks(64 << 10) {

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
+    ChunkSigner,
     http_request::{
         PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign as client_sign,
     },
@@ -173,6 +174,11 @@ impl World {
             host: "127.0.0.1:9002",
         };
         sign(head, "ROOTROOTROOTROOT0001", &self.root_key, "us-east-1", NOW, &payload)
+    }
+
+    /// What goes on with the chunks of a body.
+    pub(crate) fn chunk_signer(&self, permit: &Permit) -> ChunkSigner {
+        self.resign(permit).into_chunks(&self.root_key, "us-east-1")
     }
 
     /// From the head that came to the signature of the head that goes.
