@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory memory-limit abuse fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-quick bench-long memory memory-limit abuse fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -84,12 +84,19 @@ ops: ## what operators are given: every command of docs/operations.md, Prometheu
 	$(PYTHON) tests/ops/monitoring.py
 	$(PYTHON) tests/ops/operations_docs.py
 
-bench: ## CPU per request beside nginx, haproxy, a bare proxy and versitygw, as ratios of one run (about 20 minutes); what each piece of a request costs
-	cargo bench --bench policy --bench identity --bench metrics --bench path
+bench: ## all of docs/performance.md in 40 minutes: installs what is missing, then CPU per request beside nginx, haproxy, a bare proxy, versitygw and MinIO, latency, growth, what each piece of a request costs
+	scripts/setup bench
 	cargo build --release --bins --examples
+	cargo bench --bench policy --bench identity --bench metrics --bench path --bench sessions
 	$(PYTHON) benches/compare.py
 
-bench-long: ## the same, ten rounds
+bench-quick: ## the comparison in short rounds, to see that it works (6 minutes); changes no document
+	scripts/setup bench
+	cargo build --release --bins --examples
+	$(PYTHON) benches/compare.py --quick
+
+bench-long: ## the comparison in ten rounds
+	scripts/setup bench
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py --rounds 10
 
