@@ -93,12 +93,12 @@ bench: ## all of docs/performance.md in 40 minutes: installs what is missing, th
 	cargo bench --bench policy --bench identity --bench metrics --bench path --bench sessions
 	$(PYTHON) benches/compare.py
 
-bench-quick: ## the comparison in short rounds, to see that it works (6 minutes); changes no document
+bench-quick: ## the comparison in short rounds, to see that it works (4 minutes); changes no document
 	scripts/setup bench
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py --quick
 
-bench-long: ## the comparison in ten rounds
+bench-long: ## the comparison in ten rounds, for docs/performance.md too
 	scripts/setup bench
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py --rounds 10
