@@ -1,7 +1,7 @@
 # `make` or `make help` lists what there is.
 PYTHON := .cache/venv/bin/python
 
-.PHONY: help demo test check unit shared clients identity packages ops fleet soak release reproducible deb sbom bench bench-long memory abuse fuzz setup clean
+.PHONY: help demo test check unit shared clients identity packages ops fleet soak instructions release reproducible deb sbom bench bench-quick bench-long memory abuse fuzz setup clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -12,7 +12,7 @@ demo: ## see it work: an embedded storage, real STS, verified requests
 setup: ## install what the tests need and what is missing
 	scripts/setup
 
-test: setup check unit shared clients identity packages ops fleet ## everything: installs what is missing, lints, tests, real clients, real identity providers and real storages, the demo, a real Prometheus, a real Redis, a fleet under faults
+test: setup check unit instructions shared clients identity packages ops fleet ## everything: installs what is missing, lints, tests, instructions of a request, real clients, real identity providers and real storages, the demo, a real Prometheus, a real Redis, a fleet under faults
 	@echo "make test: all passed"
 
 check: ## format, lints, documentation, licences and sources of dependencies
@@ -85,12 +85,22 @@ ops: ## what operators are given: every command of docs/operations.md, Prometheu
 	$(PYTHON) tests/ops/operations_docs.py
 	$(PYTHON) tests/ops/memory_limit.py
 
-bench: ## CPU per request beside nginx, haproxy, a bare proxy and versitygw, as ratios of one run (about 20 minutes); what each piece of a request costs
-	cargo bench --bench policy --bench identity --bench metrics --bench path
+instructions: ## instructions that each piece of a request takes, by callgrind, beside those written down; ACCEPT=1 writes them anew
+	$(PYTHON) benches/instructions.py $(if $(ACCEPT),--accept)
+
+bench: ## all of docs/performance.md in 40 minutes: installs what is missing, then CPU per request beside nginx, haproxy, a bare proxy, versitygw and MinIO, latency, growth, what each piece of a request costs
+	scripts/setup bench
 	cargo build --release --bins --examples
+	cargo bench --bench policy --bench identity --bench metrics --bench path --bench sessions
 	$(PYTHON) benches/compare.py
 
-bench-long: ## the same, ten rounds
+bench-quick: ## the comparison in short rounds, to see that it works (4 minutes); changes no document
+	scripts/setup bench
+	cargo build --release --bins --examples
+	$(PYTHON) benches/compare.py --quick
+
+bench-long: ## the comparison in ten rounds, for docs/performance.md too
+	scripts/setup bench
 	cargo build --release --bins --examples
 	$(PYTHON) benches/compare.py --rounds 10
 

@@ -1,154 +1,124 @@
-"""CPU seconds per request of Daypass beside proxies that verify nothing (nginx, haproxy, bare hyper) and one that does (versitygw s3).
+"""CPU seconds per request of Daypass beside proxies that verify nothing (nginx, haproxy, bare hyper), one that does (versitygw s3) and a storage (MinIO).
 
 All candidates run in turn in one run, before the same in-memory origin, under the same load from the same machine. The figure is the
 CPU time of the candidate's processes from /proc, divided by the requests that were answered; what is quoted is its ratio to nginx in
 the same round, because machines differ and vary. Metrics and the audit log are on.
 
-    python benches/compare.py [--rounds 5] [--seconds 4] [--works "GET 1 KiB"]
+    python benches/compare.py                                  all of it (30 minutes); rewrites docs/performance.md, .json and .svg
+    python benches/compare.py --quick                          all of it in short rounds, to try it; writes to target/bench alone
+    python benches/compare.py --parts works --works "GET 1 KiB" [--rounds 1] [--seconds 1] [--without haproxy,minio]
 """
 
 import argparse
 import json
 import os
 import pathlib
-import platform
-import re
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests/clients"))
 os.environ.setdefault("DAYPASS_PROFILE", "release")
+# Debian's haproxy and nginx.
+os.environ["PATH"] += ":/usr/sbin"
 
 import rig  # noqa: E402
 import candidates  # noqa: E402
 import chart  # noqa: E402
-from candidates import CANDIDATES, cpu_seconds  # noqa: E402
-from run import session_of  # noqa: E402
-from works import WORKS, Signed  # noqa: E402
+import growth  # noqa: E402
+import report  # noqa: E402
+from latency import latency  # noqa: E402
+from measure import rounds, running  # noqa: E402
+from provider import Provider  # noqa: E402
+from works import WORKS  # noqa: E402
 
-RESULT = ROOT / "target" / "compare.json"
-UNITS = {"us": 1, "ms": 1000, "s": 1_000_000}
-
-
-def load(folder, signed, seconds):
-    """How many were answered in that time, how many of them so many, and what 99 of 100 waited at the most, in µs."""
-    command = ["wrk", "-t1", f"-c{signed.work.connections}", f"-d{seconds}s", "--timeout", "30s", "--latency", "-s", signed.script(folder), signed.url]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True)
-    if "Non-2xx" in done.stdout:
-        raise RuntimeError(f"{signed.work.name} at {signed.url}: {done.stdout}")
-    requests = int(re.search(r"(\d+) requests in", done.stdout)[1])
-    if not requests:
-        raise RuntimeError(f"{signed.work.name} at {signed.url}: no request was answered in {seconds} s")
-    latency = re.search(r"99%\s+([\d.]+)(us|ms|s)", done.stdout)
-    return requests, float(latency[1]) * UNITS[latency[2]]
+OUT = ROOT / "target" / "bench"
+DOCS = ROOT / "docs"
+SYSTEM_TOOLS = ("wrk", "nginx", "haproxy", "openssl", "taskset")
 
 
-class Place:
-    """A candidate that runs, with keys for it."""
-
-    def __init__(self, name, tls, process):
-        self.process = process
-        self.endpoint = f"http{'s' if tls else ''}://{'localhost' if tls else '127.0.0.1'}:{process.port}"
-        self.root = (rig.ROOT_KEY, rig.ROOT_SECRET, None)
-        self.verifies = name == "daypass"
-        self.session = None
-
-    def keys(self, work, certificate):
-        if not self.verifies:
-            return self.root
-        if work.payload == "sts":
-            return rig.USER_KEY, rig.USER_SECRET, None
-        if self.session is None:
-            class Authority:
-                ca = certificate.cert
-
-            self.session = session_of(self, Authority if self.endpoint.startswith("https") else None)
-        return self.session
+def works(ground, options):
+    found = {}
+    for work in options.works:
+        starters = {name: candidates.starter(name, work) for name in work.candidates if name not in options.without}
+        with running(ground.for_tls(work.tls), starters) as places:
+            found[work.name] = rounds(places, options.rounds, lambda place: place.cost(work, options.seconds))
+        print(report.work_line(work, found[work.name]), flush=True)
+    return found
 
 
-def measure(folder, place, work, certificate, seconds):
-    # Afresh each time: a signature is good for fifteen minutes.
-    signed = Signed(work, place.endpoint, place.keys(work, certificate))
-    load(folder, signed, 1)
-    before = cpu_seconds(place.process)
-    requests, p99 = load(folder, signed, seconds)
-    used = cpu_seconds(place.process) - before
-    return {"micros": used / requests * 1e6, "rps": requests / seconds, "p99": p99}
+PARTS = {"works": works, "latency": latency, "statements": growth.statements, "sessions": growth.sessions, "idle": growth.idle, "cores": growth.cores}
 
 
-def run(arguments, folder, files):
-    certificate = candidates.Certificate(folder)
-    works = [work for work in WORKS if work.name.startswith(arguments.works)]
-    rows = {work.name: {} for work in works}
-    with candidates.origin(folder, files) as source:
-        for work in works:
-            names = [name for name in work.candidates if name not in arguments.without.split(",")]
-            places = {}
-            try:
-                for name in names:
-                    process = CANDIDATES[name](folder, source.port, certificate if work.tls else None).wait_until_it_listens()
-                    places[name] = Place(name, work.tls, process)
-                for round_number in range(arguments.rounds):
-                    for name, place in places.items():
-                        rows[work.name].setdefault(name, []).append(measure(folder, place, work, certificate, arguments.seconds))
-                print(line(work, rows[work.name]), flush=True)
-            finally:
-                for place in places.values():
-                    place.process.stop()
-                (folder / "audit.jsonl").unlink(missing_ok=True)
-    return works, rows
+def missing():
+    """What to install, loudly, before the first minute is spent."""
+    absent = [f"{tool}: scripts/setup bench" for tool in SYSTEM_TOOLS if not shutil.which(tool)]
+    absent += [f"{rig.BIN / tool}: scripts/setup bench" for tool in ("versitygw", "minio") if not (rig.BIN / tool).exists()]
+    programs = [rig.DAYPASS, *(rig.DAYPASS.parent / "examples" / name for name in ("bare_proxy", "load", "many_sessions"))]
+    return absent + [f"{program}: cargo build --release --bins --examples" for program in programs if not program.exists()]
 
 
-def middle(found, what="micros"):
-    return statistics.median(one[what] for one in found)
+def run(options, folder, files):
+    ground = candidates.Ground(folder, files, candidates.Certificate(folder), Provider(folder))
+    found = {}
+    with candidates.origin(ground) as source:
+        ground.source, ground.upstream = source, source.port
+        for name in options.parts:
+            # These two say themselves when they want TLS.
+            plain = ground if name in ("works", "idle") else ground.for_tls(False)
+            print(f"\n## {name}\n{report.head_of(name)}", flush=True)
+            found[name] = PARTS[name](plain, options)
+            if name != "works":
+                print("\n".join(report.LINES[name](found[name])), flush=True)
+    return found
 
 
-def ratios(found, base):
-    return [mine["micros"] / theirs["micros"] for mine, theirs in zip(found, base)]
-
-
-def line(work, found):
-    """One line of the table: CPU per request of each, and the ratio of each to the first."""
-    base = found[work.candidates[0]] if work.candidates[0] in found else None
-    cells = []
-    for name in CANDIDATES:
-        if name not in found:
-            cells.append("")
-            continue
-        micros = middle(found[name])
-        shown = f"{micros / 1000:.1f} ms" if work.is_large or micros > 2000 else f"{micros:.1f} µs"
-        if base and name != work.candidates[0]:
-            each = ratios(found[name], base)
-            shown += f" · {statistics.median(each):.2f} ({min(each):.2f} – {max(each):.2f})"
-        cells.append(shown)
-    goal = f"≤ {work.goal}" if work.goal else ""
-    return f"| {work.name} | {' | '.join(cells)} | {goal} |"
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int)
+    parser.add_argument("--quick", action="store_true", help="rounds=1, seconds=1, fewer sessions and connections; changes no document")
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of these, with commas")
+    parser.add_argument("--works", default="", help="those whose names begin so")
+    parser.add_argument("--without", default="", help="candidates, with commas")
+    options = parser.parse_args()
+    options.is_whole = not (options.quick or options.works or options.without) and options.parts == ",".join(PARTS)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (1 if options.quick else 3)
+    options.sessions = (10, 1_000, 20_000) if options.quick else (10, 10_000, 1_000_000)
+    options.connections = 200 if options.quick else 2_000
+    options.parts, options.without = options.parts.split(","), options.without.split(",")
+    options.works = [work for work in WORKS if work.name.startswith(options.works)]
+    if unknown := [name for name in options.parts if name not in PARTS]:
+        parser.error(f"no such part: {', '.join(unknown)}")
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--works", default="", help="those whose names begin so")
-    parser.add_argument("--without", default="", help="candidates, with commas")
-    arguments = parser.parse_args()
+    options = arguments()
+    if absent := missing():
+        sys.exit("missing, each with what brings it:\n  " + "\n  ".join(absent))
+    OUT.mkdir(parents=True, exist_ok=True)
     files = pathlib.Path(tempfile.mkdtemp(prefix="daypass-bench-", dir=candidates.MEMORY))
     # The workers of nginx are nobody.
     files.chmod(0o755)
     try:
         with rig.folder() as folder:
-            print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; medians of {arguments.rounds} rounds of {arguments.seconds} s; CPU per request, and its ratio to nginx (min – max)\n")
-            print(f"| | {' | '.join(CANDIDATES)} | goal |\n|---|{'---|' * len(CANDIDATES)}---|")
-            works, rows = run(arguments, pathlib.Path(folder), files)
+            found = run(options, pathlib.Path(folder), files)
     finally:
         shutil.rmtree(files)
-    RESULT.write_text(json.dumps(rows, indent=1))
-    if not arguments.works:
-        chart.draw(works, rows, ROOT / "docs" / "performance.svg")
+    about = report.about(options)
+    targets = [OUT, DOCS] if options.is_whole else [OUT]
+    for target in targets:
+        (target / "performance.json").write_text(json.dumps({"about": about, **found}, indent=1) + "\n")
+        if "works" in found:
+            chart.draw(options.works, found["works"], target / "performance.svg")
+    text = report.page(about, found)
+    (OUT / "performance.md").write_text(text)
+    if options.is_whole:
+        report.put_into(DOCS / "performance.md", text)
+    print(f"\nwritten to {', '.join(str(target.relative_to(ROOT)) for target in targets)}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What the benchmark sends: one signed request of each kind, good for fifteen minutes, repeated by wrk."""
+"""What the benchmark sends: one signed request of each kind, good for fifteen minutes, repeated by wrk or by examples/load.rs."""
 
 import base64
 import dataclasses
+import functools
 import hashlib
 import hmac
 import urllib.parse
@@ -31,33 +32,40 @@ class Work:
     candidates: tuple = ("nginx", "haproxy", "bare hyper", "daypass", "versitygw")
     # What daypass may cost, as a multiple of nginx; None: no goal.
     goal: float | None = None
+    # wrk waits for the body that the Content-Length of an answer to HEAD announces; ours does not.
+    tool: str = "wrk"
 
     @property
     def is_large(self):
         return self.size >= 1 << 20
 
 
-# Without HEAD: wrk waits for the body that its Content-Length announces.
 SMALL, LARGE = 1 << 10, 64 << 20
 VERIFYING, PLAIN = ("nginx", "daypass", "versitygw"), ("nginx", "bare hyper", "daypass")
-GET = Work("GET 1 KiB", "GET", "/bench/small", goal=1.4)
+PAIR = ("nginx", "daypass")
+GET = Work("GET 1 KiB", "GET", "/bench/small", candidates=("nginx", "haproxy", "bare hyper", "daypass", "versitygw", "minio"), goal=1.4)
+PUT = Work("PUT 1 KiB, unsigned payload", "PUT", "/bench/put", SMALL, "unsigned", candidates=("nginx", "bare hyper", "daypass", "versitygw", "minio"))
+BIG = Work("PUT 64 MiB, unsigned payload", "PUT", "/bench/put", LARGE, "unsigned", connections=4, candidates=("nginx", "bare hyper", "daypass", "minio"))
 WORKS = [
     GET,
     dataclasses.replace(GET, name="GET 1 KiB, 1 connection", connections=1, candidates=PLAIN, goal=None),
     dataclasses.replace(GET, name="GET 1 KiB, 512 connections", connections=512, candidates=PLAIN, goal=None),
-    dataclasses.replace(GET, name="GET 1 KiB over TLS", tls=True, candidates=("nginx", "daypass"), goal=1.3),
+    dataclasses.replace(GET, name="GET 1 KiB over TLS", tls=True, candidates=PAIR, goal=1.3),
     dataclasses.replace(GET, name="GET 1 KiB, presigned", payload="presigned", candidates=VERIFYING, goal=None),
-    Work("ListObjectsV2, 1,000 keys", "GET", "/bench?list-type=2", candidates=("nginx", "daypass")),
-    Work("PUT 1 KiB, unsigned payload", "PUT", "/bench/put", SMALL, "unsigned", candidates=PLAIN),
-    Work("PUT 1 KiB, hex hash", "PUT", "/bench/put", SMALL, "hex", candidates=PLAIN),
-    Work("PUT 1 KiB, signed chunks", "PUT", "/bench/put", SMALL, "chunks", candidates=("nginx", "daypass")),
-    Work("PUT 1 KiB, unsigned, CRC32 trailer", "PUT", "/bench/put", SMALL, "trailer", candidates=("nginx", "daypass")),
-    Work("GET 64 MiB", "GET", "/bench/large", connections=4, candidates=PLAIN, goal=1.1),
-    Work("PUT 64 MiB, unsigned payload", "PUT", "/bench/put", LARGE, "unsigned", connections=4, candidates=PLAIN),
-    Work("PUT 64 MiB, unsigned, CRC32 trailer", "PUT", "/bench/put", LARGE, "trailer", connections=4, candidates=("nginx", "daypass"), goal=1.25),
-    Work("PUT 64 MiB, signed chunks", "PUT", "/bench/put", LARGE, "chunks", connections=4, candidates=("nginx", "daypass")),
-    Work("PUT 64 MiB, hex hash", "PUT", "/bench/put", LARGE, "hex", connections=4, candidates=("nginx", "daypass")),
+    dataclasses.replace(GET, name="HEAD", method="HEAD", candidates=(*PLAIN, "minio"), goal=None, tool="load"),
+    Work("ListObjectsV2, 1,000 keys", "GET", "/bench?list-type=2", candidates=PAIR),
+    PUT,
+    dataclasses.replace(PUT, name="PUT 1 KiB, hex hash", payload="hex", candidates=PLAIN),
+    dataclasses.replace(PUT, name="PUT 1 KiB, signed chunks", payload="chunks", candidates=PAIR),
+    dataclasses.replace(PUT, name="PUT 1 KiB, unsigned, CRC32 trailer", payload="crc32", candidates=PAIR),
+    Work("GET 64 MiB", "GET", "/bench/large", connections=4, candidates=(*PLAIN, "minio"), goal=1.1),
+    BIG,
+    dataclasses.replace(BIG, name="PUT 64 MiB, unsigned, CRC32 trailer", payload="crc32", candidates=PAIR, goal=1.25),
+    dataclasses.replace(BIG, name="PUT 64 MiB, unsigned, CRC64NVME trailer", payload="crc64nvme", candidates=PAIR, goal=1.25),
+    dataclasses.replace(BIG, name="PUT 64 MiB, signed chunks", payload="chunks", candidates=PAIR),
+    dataclasses.replace(BIG, name="PUT 64 MiB, hex hash", payload="hex", candidates=PAIR),
     Work("AssumeRole", "POST", "/", payload="sts", candidates=("daypass",)),
+    Work("AssumeRoleWithWebIdentity, RS256", "POST", "/", payload="web_identity", candidates=("daypass",)),
 ]
 
 
@@ -100,12 +108,16 @@ class Signed:
         self.body = content(self.work.size)
         self.sign(headers={"x-amz-content-sha256": "UNSIGNED-PAYLOAD"})
 
-    def as_trailer(self):
-        data = content(self.work.size)
-        checksum = base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()
-        pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in chunks(data)]
-        self.body = b"".join(pieces) + f"0\r\nx-amz-checksum-crc32:{checksum}\r\n\r\n".encode()
-        self.sign(headers=self.streaming("STREAMING-UNSIGNED-PAYLOAD-TRAILER") | {"x-amz-trailer": "x-amz-checksum-crc32"})
+    def as_crc32(self):
+        self.with_trailer("crc32", zlib.crc32(content(self.work.size)).to_bytes(4, "big"))
+
+    def as_crc64nvme(self):
+        self.with_trailer("crc64nvme", crc64nvme(self.work.size).to_bytes(8, "big"))
+
+    def with_trailer(self, name, checksum):
+        pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in chunks(content(self.work.size))]
+        self.body = b"".join(pieces) + f"0\r\nx-amz-checksum-{name}:{base64.b64encode(checksum).decode()}\r\n\r\n".encode()
+        self.sign(headers=self.streaming("STREAMING-UNSIGNED-PAYLOAD-TRAILER") | {"x-amz-trailer": f"x-amz-checksum-{name}"})
 
     def as_chunks(self):
         auth, request = self.sign(headers=self.streaming("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"))
@@ -128,6 +140,22 @@ class Signed:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         self.sign(botocore.auth.SigV4Auth, "sts", self.body, headers)
 
+    def as_web_identity(self):
+        """Nobody signs: the token, which takes the place of the keys, says who it is."""
+        form = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "WebIdentityToken": self.keys, "DurationSeconds": "3600"}
+        self.body = urllib.parse.urlencode(form).encode()
+        self.headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def wire(self):
+        """The request as bytes."""
+        parts = urllib.parse.urlsplit(self.url)
+        headers = {"Host": self.host} | {name: value for name, value in self.headers.items() if name.lower() not in ("content-length", "host")}
+        if self.body or self.work.method in ("PUT", "POST"):
+            headers["Content-Length"] = str(len(self.body))
+        lines = [f"{self.work.method} {parts.path}{'?' + parts.query if parts.query else ''} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode() + self.body
+
     def script(self, folder):
         """The request in wrk's language."""
         parts = urllib.parse.urlsplit(self.url)
@@ -145,6 +173,20 @@ class Signed:
 def content(size):
     block = bytes(range(256)) * 256
     return (block * (size // len(block) + 1))[:size]
+
+
+@functools.cache
+def crc64nvme(size):
+    """Of that content: the polynomial of NVMe, reflected. Python takes some seconds for 64 MiB, once."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x9A6C9329AC4BC9B5 if value & 1 else 0)
+        table.append(value)
+    crc = 0xFFFFFFFFFFFFFFFF
+    for byte in content(size):
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc ^ 0xFFFFFFFFFFFFFFFF
 
 
 def chunks(data):

@@ -7,6 +7,7 @@ use divan::{AllocProfiler, Bencher, black_box, counter::BytesCount};
 
 use self::world::{NOW, World};
 
+#[expect(dead_code, reason = "other benchmarks use the rest")]
 mod world;
 
 #[global_allocator]

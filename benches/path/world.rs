@@ -4,7 +4,6 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
-    ChunkSigner,
     http_request::{
         PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign as client_sign,
     },
@@ -19,8 +18,8 @@ use daypass::{
     },
     secret::SecretAccessKey,
     sigv4::{
-        Claim as _, OutboundHead, PayloadHash, RequestHead, Rules, SignedOutbound, SignedRequest, SigningKey,
-        encode_path, sign,
+        ChunkSigner, Claim as _, OutboundHead, PayloadHash, RequestHead, Rules, SignedOutbound,
+        SignedRequest, SigningKey, encode_path, sign,
     },
 };
 use futures_util::FutureExt as _;
@@ -35,6 +34,7 @@ const ROOT: &str = "root-secret-root-secret-root-secret-1234";
 pub(crate) struct World {
     pub(crate) sessions: SessionStore,
 
+    keys: TemporaryCredentials,
     method: Method,
     headers: HeaderMap,
     place: Place,
@@ -43,7 +43,8 @@ pub(crate) struct World {
     root_key: SigningKey,
 }
 
-fn configuration() -> config::Config {
+/// Of a gateway before this storage.
+pub(crate) fn configuration(storage: &str) -> config::Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("daypass.toml");
     // Ten statements, of which two can match.
@@ -56,9 +57,12 @@ fn configuration() -> config::Config {
     statements.push(r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#.to_owned());
     let text = format!(
         r#"
+[listen]
+address = "127.0.0.1:0"
 [backend]
-endpoint = "http://127.0.0.1:9002"
+endpoint = "{storage}"
 profile = "minio"
+trust_link = true
 access_key_id = "ROOTROOTROOTROOT0001"
 secret_access_key = "{ROOT}"
 [sts]
@@ -71,6 +75,10 @@ name = "bench"
 access_key_id = "DAYPASSBENCH00000001"
 secret_access_key = "bench-secret-bench-secret-bench-secret-1"
 policies = ["ten"]
+roles = ["reader"]
+[[role]]
+name = "reader"
+policies = ["ten"]
 "#,
         statements.join(",")
     );
@@ -80,13 +88,13 @@ policies = ["ten"]
 
 impl World {
     pub(crate) fn new() -> Self {
-        let config = configuration();
-        let sessions = SessionStore::new(config.keyring, Arc::new(config.principals), 64 << 20);
+        let sessions = Self::store(64 << 20);
         let keys = sessions.mint(Self::grant(), NOW).unwrap();
-        let headers = signed_by_client(&keys);
+        let headers = signed_by_client(&keys, "GET", EMPTY);
         Self {
             sessions,
 
+            keys,
             method: Method::GET,
             headers,
             place: PublicHosts::new(Vec::new()).place(HOST).unwrap(),
@@ -102,8 +110,37 @@ impl World {
 
     /// A store under the same keys that has seen no session.
     pub(crate) fn another_replica() -> SessionStore {
-        let config = configuration();
-        SessionStore::new(config.keyring, Arc::new(config.principals), 64 << 20)
+        Self::store(64 << 20)
+    }
+
+    /// One that keeps none.
+    pub(crate) fn forgetful() -> SessionStore {
+        Self::store(0)
+    }
+
+    /// One that keeps millions.
+    pub(crate) fn roomy() -> SessionStore {
+        Self::store(8 << 30)
+    }
+
+    fn store(capacity: u64) -> SessionStore {
+        let config = configuration("http://127.0.0.1:9002");
+        SessionStore::new(config.keyring, Arc::new(config.principals), capacity)
+    }
+
+    /// A whole request of the session, its body of so many bytes unsigned.
+    pub(crate) fn wire(&self, method: &str, body: usize) -> Vec<u8> {
+        let payload = if body == 0 { EMPTY } else { "UNSIGNED-PAYLOAD" };
+        let mut wire = format!("{method} {PATH} HTTP/1.1\r\n").into_bytes();
+        for (name, value) in &signed_by_client(&self.keys, method, payload) {
+            wire.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        if body > 0 {
+            wire.extend(format!("content-length: {body}\r\n").into_bytes());
+        }
+        wire.extend(b"\r\n");
+        wire.resize(wire.len() + body, 7);
+        wire
     }
 
     pub(crate) fn grant() -> Grant {
@@ -117,9 +154,19 @@ impl World {
     }
 
     pub(crate) fn parse(&self) -> SignedRequest<'_> {
-        let head =
-            RequestHead { method: &self.method, path: PATH, query: "", headers: &self.headers, host: HOST };
+        self.parse_of(&self.headers)
+    }
+
+    /// The same request as other headers say it.
+    pub(crate) fn parse_of<'h>(&'h self, headers: &'h HeaderMap) -> SignedRequest<'h> {
+        let head = RequestHead { method: &self.method, path: PATH, query: "", headers, host: HOST };
         SignedRequest::parse(head).unwrap()
+    }
+
+    /// The headers of the same request, signed with other keys.
+    #[expect(clippy::unused_self, reason = "it is a request to this world")]
+    pub(crate) fn of(&self, keys: &TemporaryCredentials) -> HeaderMap {
+        signed_by_client(keys, "GET", EMPTY)
     }
 
     pub(crate) fn authenticate(&self, signed: &SignedRequest<'_>) -> Authenticated {
@@ -195,7 +242,7 @@ impl World {
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// As the SDKs sign.
-fn signed_by_client(keys: &TemporaryCredentials) -> HeaderMap {
+fn signed_by_client(keys: &TemporaryCredentials, method: &str, payload: &str) -> HeaderMap {
     let credentials = Credentials::new(
         keys.access_key_id.as_str(),
         keys.secret_access_key.expose(),
@@ -215,11 +262,10 @@ fn signed_by_client(keys: &TemporaryCredentials) -> HeaderMap {
         .build()
         .unwrap()
         .into();
-    let own = [("host", HOST), ("x-amz-content-sha256", EMPTY)];
+    let own = [("host", HOST), ("x-amz-content-sha256", payload)];
     let uri = format!("http://{HOST}{PATH}");
-    let request =
-        SignableRequest::new("GET", uri, own.into_iter(), SignableBody::Precomputed(EMPTY.to_owned()))
-            .unwrap();
+    let body = SignableBody::Precomputed(payload.to_owned());
+    let request = SignableRequest::new(method, uri, own.into_iter(), body).unwrap();
     let (instructions, _) = client_sign(request, &parameters).unwrap().into_parts();
     let mut headers = HeaderMap::new();
     for (name, value) in own.into_iter().chain(instructions.headers()) {
