@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Limits, activity::Activity};
+use super::{Limits, activity::Activity, frames::Frames};
 
 /// Watches reads while no request is under way, and writes always. How long a request's body may stall is watched where
 /// the body is read.
@@ -31,6 +31,8 @@ pub(super) struct GuardedIo<S> {
     stall_timeout: Duration,
     /// Frames of HTTP/2 come at any time; only HTTP/1 bytes are the beginning of a head.
     bytes_begin_a_head: bool,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     /// Until when, and for how many bytes, the rest of a body that nobody wants is taken.
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -64,6 +66,7 @@ impl<S> GuardedIo<S> {
             idle_timeout: limits.idle_timeout,
             stall_timeout: limits.stall_timeout,
             bytes_begin_a_head,
+            frames: (!bytes_begin_a_head).then(Frames::new),
             lingering: None,
         }
     }
@@ -93,6 +96,10 @@ impl<S> GuardedIo<S> {
             self.waiting = Waiting::Head { after };
             self.head.as_mut().reset(Instant::now() + self.header_timeout);
         }
+    }
+
+    fn note_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.frames.as_mut().map_or(Ok(()), |frames| frames.came(bytes, &self.activity))
     }
 
     fn watch_write<T>(
@@ -140,10 +147,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(frames) = &mut self.frames {
+            std::task::ready!(frames.poll_turn(context));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(context, buffer) {
             Poll::Ready(outcome) => {
                 if outcome.is_ok() && buffer.filled().len() > before {
+                    self.note_frames(buffer.filled().get(before..).unwrap_or_default())?;
                     // Bytes do not excuse a head that is late: a trickle is a stall.
                     if self.read_deadline_passed(context) {
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

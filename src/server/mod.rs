@@ -5,6 +5,7 @@ mod accept;
 mod activity;
 mod client_address;
 mod connection;
+mod frames;
 mod guarded_io;
 pub mod hygiene;
 mod memory;
