@@ -187,7 +187,7 @@ async def slow_readers(port, head, count, pid, reading, stall_timeout):
     await take(clients, reading, 1024)
     held = connections(port)
     # The gateway hears of room in steps of 64 KiB: they have taken that long before their time is up.
-    await take(clients[::2], stall_timeout + 3, 64 * 1024)
+    await take(clients[::2], stall_timeout + 3, 32 * 1024)
     return {"held": held, "stayed": connections(port), "descriptors": descriptors(pid) - before}
 
 

@@ -214,10 +214,10 @@ def tcp_troubles():
     return {name: counts[name] for name in ("ListenOverflows", "TCPMemoryPressures", "TCPTimeouts")}
 
 
-def backed_memory():
-    """256 MiB that the machine has. Of a virtual one a host may have taken what is free, and gives it back at the first touch: 4 ms
+def backed_memory(mib):
+    """Memory that the machine has. Of a virtual one a host may have taken what is free, and gives it back at the first touch: 4 ms
     for each 2 MiB were measured, 70 ms for 1,000 connections. Whoever closes it leaves it to the next who needs some."""
-    memory = mmap.mmap(-1, 256 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory = mmap.mmap(-1, mib * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     for at in range(0, len(memory), mmap.PAGESIZE):
         memory[at] = 1
@@ -268,7 +268,7 @@ class Trial:
         self.gateway.wait_until_it_listens()
         self.keys = self.keys_of()
         self.good = Good(self.endpoint, self.keys, self.certificates and self.certificates.ca, **self.good_settings).__enter__()
-        self.memory = backed_memory()
+        self.memory = backed_memory(1024 if self.buffers else 256)
         time.sleep(1)
         self.began = time.monotonic()
         time.sleep(self.calm_seconds)
