@@ -3,14 +3,14 @@
 
 use std::{
     io,
-    pin::pin,
     task::{Context, Poll},
 };
 
-use super::activity::Activity;
+use super::{
+    activity::Activity,
+    turn::{TURN, give_way},
+};
 
-/// What a connection may cost before the others have their turn, in bytes.
-const TURN: usize = 64 * 1024;
 /// What a frame costs beside its bytes: one of SETTINGS, without a payload, takes as long as 800 bytes of an upload.
 const FRAME_COST: usize = 1024;
 
@@ -51,8 +51,7 @@ impl Frames {
             return Poll::Ready(());
         }
         self.spent -= TURN;
-        // Wakes this task after all that are ready now and after sockets and timers were looked at, which a plain wake does not.
-        let _ = pin!(tokio::task::yield_now()).poll(context);
+        give_way(context);
         Poll::Pending
     }
 

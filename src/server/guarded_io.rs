@@ -12,7 +12,12 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Limits, activity::Activity, frames::Frames};
+use super::{
+    Limits,
+    activity::Activity,
+    frames::Frames,
+    turn::{TURN, give_way},
+};
 
 /// Watches reads while no request is under way, and writes always. How long a request's body may stall is watched where
 /// the body is read.
@@ -128,10 +133,16 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         let (until, left) =
             self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
         let mut scratch = [0; 8192];
+        let mut taken = 0;
         loop {
+            if taken >= TURN {
+                give_way(context);
+                return until.as_mut().poll(context);
+            }
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
+                    taken += buffer.filled().len();
                     *left = left.saturating_sub(buffer.filled().len());
                 }
                 Poll::Ready(_) => return Poll::Ready(()),

@@ -13,6 +13,7 @@ mod proxy_protocol;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turn;
 mod untaken;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
