@@ -6,11 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{
-    activity::Activity,
-    turn::{TURN, give_way},
-};
+use super::{activity::Activity, turn::give_way};
 
+/// What a connection may cost before the others have their turn, in bytes.
+const TURN: usize = 64 * 1024;
 /// What a frame costs beside its bytes: one of SETTINGS, without a payload, takes as long as 800 bytes of an upload.
 const FRAME_COST: usize = 1024;
 

@@ -12,12 +12,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{
-    Limits,
-    activity::Activity,
-    frames::Frames,
-    turn::{TURN, give_way},
-};
+use super::{Limits, activity::Activity, frames::Frames, turn::give_way};
 
 /// Watches reads while no request is under way, and writes always. How long a request's body may stall is watched where
 /// the body is read.
@@ -46,6 +41,8 @@ pub(super) struct GuardedIo<S> {
 /// may never see the answer. So long, and so much of it, is it read and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
+/// So much of it in a turn: nobody waits for what is thrown away.
+const LINGER_TURN: usize = 16 * 1024;
 
 /// What the connection waits for when no request is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +132,7 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         let mut scratch = [0; 8192];
         let mut taken = 0;
         loop {
-            if taken >= TURN {
+            if taken >= LINGER_TURN {
                 give_way(context);
                 return until.as_mut().poll(context);
             }

@@ -2,9 +2,6 @@
 
 use std::{pin::pin, task::Context};
 
-/// How many bytes a connection takes before the others have their turn.
-pub(super) const TURN: usize = 64 * 1024;
-
 /// Wakes this task after all that are ready now, and after sockets and timers were looked at, which a plain wake does not. Whoever
 /// calls it returns `Pending`.
 pub(super) fn give_way(context: &mut Context<'_>) {
