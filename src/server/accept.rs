@@ -35,6 +35,8 @@ const BACKLOG: i32 = 1024;
 /// not the megabytes to which the system lets a socket's buffer grow.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
+/// So many are accepted before those who are connected have their turn: a crowd is not to be noticed by them.
+const ACCEPTED_IN_A_TURN: usize = 16;
 /// After an error of the whole listener, such as no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -118,13 +120,19 @@ where
 {
     let mut connections = JoinSet::new();
     let for_connections = stop.clone();
+    let mut accepted_in_turn = 0;
     loop {
+        if accepted_in_turn == ACCEPTED_IN_A_TURN {
+            accepted_in_turn = 0;
+            tokio::task::yield_now().await;
+        }
         tokio::select! {
             biased;
             _ = stop.wait_for(|stopped| *stopped) => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => note_panic(&ended),
             accepted = accept(&listener, &places) => {
                 let (socket, peer, slot) = accepted;
+                accepted_in_turn += 1;
                 let settings = current.load_full();
                 let Some(place) = places.addresses.enter(peer.ip(), settings.limits.max_connections_per_address) else {
                     places.refused.fetch_add(1, Relaxed);

@@ -4,11 +4,12 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
 /// Shared between a connection's socket and its requests.
@@ -19,6 +20,7 @@ pub(super) struct Activity(Arc<Counts>);
 struct Counts {
     under_way: AtomicUsize,
     begun: AtomicUsize,
+    given: AtomicU64,
 }
 
 impl Activity {
@@ -36,6 +38,15 @@ impl Activity {
     pub(super) fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Relaxed)
     }
+
+    /// How many bytes of replies there were.
+    pub(super) fn given(&self) -> u64 {
+        self.0.given.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn gave(&self, bytes: usize) {
+        self.0.given.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
 }
 
 /// A request that has not been answered to its end.
@@ -52,7 +63,7 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub(super) struct Tracked<B> {
     pub(super) body: Pin<Box<B>>,
-    pub(super) _under_way: UnderWay,
+    pub(super) under_way: UnderWay,
 }
 
 impl<B: Body> Body for Tracked<B> {
@@ -63,7 +74,13 @@ impl<B: Body> Body for Tracked<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.body.as_mut().poll_frame(context)
+        let polled = self.body.as_mut().poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.under_way.0.gave(data.remaining());
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -158,7 +158,7 @@ where
         let answer = Box::pin(handler(request, Peer { address, tls: source.tls, proxied, certificates }));
         async move {
             let reply = answer.await;
-            Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), _under_way: under_way }))
+            Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), under_way }))
         }
     });
     match protocol {

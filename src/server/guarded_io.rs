@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Limits, activity::Activity};
+use super::{Limits, activity::Activity, frames::Frames, turn::give_way};
 
 /// Watches reads while no request is under way, and writes always. How long a request's body may stall is watched where
 /// the body is read.
@@ -31,6 +31,8 @@ pub(super) struct GuardedIo<S> {
     stall_timeout: Duration,
     /// Frames of HTTP/2 come at any time; only HTTP/1 bytes are the beginning of a head.
     bytes_begin_a_head: bool,
+    /// Of HTTP/2.
+    frames: Option<Frames>,
     /// Until when, and for how many bytes, the rest of a body that nobody wants is taken.
     lingering: Option<(Pin<Box<Sleep>>, usize)>,
 }
@@ -39,6 +41,8 @@ pub(super) struct GuardedIo<S> {
 /// may never see the answer. So long, and so much of it, is it read and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
+/// So much of it in a turn: nobody waits for what is thrown away.
+const LINGER_TURN: usize = 16 * 1024;
 
 /// What the connection waits for when no request is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +68,7 @@ impl<S> GuardedIo<S> {
             idle_timeout: limits.idle_timeout,
             stall_timeout: limits.stall_timeout,
             bytes_begin_a_head,
+            frames: (!bytes_begin_a_head).then(Frames::new),
             lingering: None,
         }
     }
@@ -95,6 +100,10 @@ impl<S> GuardedIo<S> {
         }
     }
 
+    fn note_frames(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.frames.as_mut().map_or(Ok(()), |frames| frames.came(bytes, &self.activity))
+    }
+
     fn watch_write<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -121,10 +130,16 @@ impl<S: AsyncRead + Unpin> GuardedIo<S> {
         let (until, left) =
             self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
         let mut scratch = [0; 8192];
+        let mut taken = 0;
         loop {
+            if taken >= LINGER_TURN {
+                give_way(context);
+                return until.as_mut().poll(context);
+            }
             let mut buffer = ReadBuf::new(&mut scratch);
             match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
+                    taken += buffer.filled().len();
                     *left = left.saturating_sub(buffer.filled().len());
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
@@ -140,10 +155,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedIo<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(frames) = &mut self.frames {
+            std::task::ready!(frames.poll_turn(context));
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(context, buffer) {
             Poll::Ready(outcome) => {
                 if outcome.is_ok() && buffer.filled().len() > before {
+                    self.note_frames(buffer.filled().get(before..).unwrap_or_default())?;
                     // Bytes do not excuse a head that is late: a trickle is a stall.
                     if self.read_deadline_passed(context) {
                         return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -5,6 +5,7 @@ mod accept;
 mod activity;
 mod client_address;
 mod connection;
+mod frames;
 mod guarded_io;
 pub mod hygiene;
 mod memory;
@@ -12,6 +13,7 @@ mod proxy_protocol;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod turn;
 mod untaken;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};

@@ -55,8 +55,8 @@ def floods(endpoint, keys):
         "MadeYouReset": (streams(lambda stream: frame(HEADERS, END_HEADERS | END_STREAM, stream, get) + frame(WINDOW_UPDATE, 0, stream, no_increment), 100_000), 100_000),
         "CONTINUATION": (lambda: itertools.chain([frame(HEADERS, END_STREAM, 1, get)], itertools.repeat(padding, 100_000)), 1_000_000),
         "HPACK bomb": (streams(lambda stream: frame(HEADERS, END_HEADERS | END_STREAM, stream, get + bomb), 1_000), 100_000),
-        "SETTINGS": (lambda: itertools.repeat(frame(SETTINGS, 0, 0), 1_000_000), 1_000_000),
-        "PING": (lambda: itertools.repeat(frame(PING, 0, 0, bytes(8)), 1_000_000), 1_000_000),
+        "SETTINGS": (lambda: itertools.repeat(frame(SETTINGS, 0, 0), 1_000_000), 8_000_000),
+        "PING": (lambda: itertools.repeat(frame(PING, 0, 0, bytes(8)), 1_000_000), 8_000_000),
         "empty DATA": (lambda: itertools.chain([frame(HEADERS, END_HEADERS, 1, put)], itertools.repeat(frame(DATA, 0, 1), 1_000_000)), 1_000_000),
     }
 

@@ -9,18 +9,18 @@ use tokio::{
 
 use crate::support::{Gateway, Keys, call};
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
+pub const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend_from_slice(&[kind, flags]);
@@ -30,7 +30,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// HPACK: literals that are not indexed.
-fn block(headers: &[(&str, &str)]) -> Vec<u8> {
+pub fn block(headers: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in headers {
         block.push(0);
@@ -102,7 +102,7 @@ async fn converse(gateway: &Gateway, frames: &[Vec<u8>]) -> Answer {
 }
 
 /// The head of a signed request as HTTP/2 has it.
-fn signed(gateway: &Gateway, keys: &Keys, method: &str, body: &[u8]) -> Vec<(String, String)> {
+pub fn signed(gateway: &Gateway, keys: &Keys, method: &str, body: &[u8]) -> Vec<(String, String)> {
     let signed = call(method, "/bucket/key").body(body).at(gateway.now()).sign(keys, gateway.address());
     let mut head = vec![
         (":method".to_owned(), method.to_owned()),
@@ -114,7 +114,7 @@ fn signed(gateway: &Gateway, keys: &Keys, method: &str, body: &[u8]) -> Vec<(Str
     head
 }
 
-fn borrowed(head: &[(String, String)]) -> Vec<(&str, &str)> {
+pub fn borrowed(head: &[(String, String)]) -> Vec<(&str, &str)> {
     head.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 

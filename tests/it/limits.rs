@@ -1,6 +1,9 @@
 //! Limits: what is slow, huge or endless ends, and others go on.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -66,6 +69,42 @@ async fn a_thousand_silent_connections_keep_nobody_else_out() {
     gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
     assert!(started.elapsed() < Duration::from_secs(3));
     drop(silent);
+}
+
+/// All of it happens in one thread, so what is counted does not depend on how fast the machine is.
+#[tokio::test]
+async fn those_who_are_connected_are_answered_before_a_crowd_that_comes_at_once() {
+    let gateway = Gateway::builder().toml("[limits]\nmax_connections_per_address = 0\n").start().await;
+    let keys = gateway.session().await;
+    let head =
+        String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head())
+            .unwrap();
+    let head = head.replace("connection: close\r\n", "");
+    let mut connected = TcpStream::connect(gateway.address()).await.unwrap();
+    let mut answer = [0; 12];
+    connected.write_all(head.as_bytes()).await.unwrap();
+    connected.read_exact(&mut answer).await.unwrap();
+
+    let crowd: Vec<_> = (0..400)
+        .map(|_| {
+            let mut socket = std::net::TcpStream::connect(gateway.address()).unwrap();
+            socket.write_all(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+            socket
+        })
+        .collect();
+    connected.write_all(head.as_bytes()).await.unwrap();
+    let mut answers = Vec::new();
+    while answers.windows(12).filter(|seen| seen == b"HTTP/1.1 200").count() < 1 {
+        assert!(connected.read_buf(&mut answers).await.unwrap() > 0, "the connection has ended");
+    }
+    let answered = crowd
+        .iter()
+        .filter(|socket| {
+            socket.set_nonblocking(true).unwrap();
+            socket.peek(&mut [0]).is_ok_and(|seen| seen > 0)
+        })
+        .count();
+    assert!(answered < crowd.len() / 3, "{answered} of {} were answered before it", crowd.len());
 }
 
 #[tokio::test]

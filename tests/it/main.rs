@@ -24,6 +24,7 @@ mod demo;
 mod forms;
 mod header_signatures;
 mod http2;
+mod http2_talk;
 mod identity_edits;
 mod isolation;
 mod ldap;
