@@ -10,7 +10,7 @@ use std::{
 ///
 /// A line holds modules that do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["arn", "clock", "excerpt", "outbound_tls", "rate", "secret"],
+    &["arn", "clock", "digest", "excerpt", "outbound_tls", "rate", "secret"],
     &["telemetry"],
     &["admin_client", "iam", "sigv4"],
     &["identity"],
