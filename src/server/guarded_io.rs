@@ -204,6 +204,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.socket).poll_flush(context);
+        // The end of a reply: nothing else asks again whether the connection is idle. The next read says so when its time is up.
+        let _ = self.read_deadline_passed(context);
         self.watch_write(context, outcome)
     }
 

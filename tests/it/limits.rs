@@ -109,7 +109,9 @@ async fn those_who_are_connected_are_answered_before_a_crowd_that_comes_at_once(
 
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
-    let gateway = Gateway::builder().toml(SHORT).start().await;
+    // Its time begins with the end of the reply, whatever the one for heads is.
+    let limits = "[limits]\nheader_timeout = \"5s\"\nidle_timeout = \"400ms\"\n";
+    let gateway = Gateway::builder().toml(limits).start().await;
     let keys = gateway.session().await;
     let head =
         String::from_utf8(call("GET", "/bucket/key").at(gateway.now()).sign(&keys, gateway.address()).head())
