@@ -329,7 +329,8 @@ class NginxTrial(Trial):
     """The same before nginx as a plain proxy, which verifies nothing: what a shared machine does to anybody."""
 
     def start(self, _):
-        return candidates.plain_nginx(self.place.folder, self.place.port, None)
+        ground = candidates.Ground(self.place.folder, self.place.folder, None, None, upstream=self.place.port)
+        return candidates.plain_nginx(ground)
 
     def keys_of(self):
         return rig.ROOT_KEY, rig.ROOT_SECRET, None
