@@ -75,7 +75,7 @@ def slow_heads_are_closed_in_time_and_keep_nobody_out(place):
 
 
 def ten_thousand_idle_connections_are_small_and_end(place, count=10_000):
-    for tls, timeout, most in ((False, 12, 16), (True, 30, 64)):
+    for tls, timeout, most in ((False, 12, 20), (True, 30, 45)):
         limits = f'max_connections = 12000\nidle_timeout = "{timeout}s"\ntls_handshake_timeout = "30s"'
         with Trial(f"idle connections, {'TLS' if tls else 'plain'}", place, limits, tls) as trial:
             head = signed_head("GET", f"{trial.endpoint}/bench/00000001", trial.keys)
