@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use crate::excerpt::is_plain;
+
 /// Writes members in the order in which they are given.
 #[derive(Debug)]
 pub(super) struct Json<'b>(&'b mut Vec<u8>);
@@ -91,12 +93,6 @@ impl<'b> Json<'b> {
         self.0.extend_from_slice(text.as_bytes().get(plain..).unwrap_or_default());
         self.0.push(b'"');
     }
-}
-
-/// Whether it is visible ASCII without what JSON escapes: nearly all there is. It looks at every byte, which goes many at a time.
-fn is_plain(text: &str) -> bool {
-    let other = |byte: &u8| !matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~');
-    text.bytes().filter(other).count() == 0
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context};
 
 use super::{lines::LineWriter, log::Format};
+use crate::excerpt::is_plain;
 
 /// Writes events.
 #[derive(Debug)]
@@ -169,10 +170,7 @@ struct Escaped<'l> {
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let special = |character: char| steers(character) || (self.json && matches!(character, '"' | '\\'));
-        // Nearly all text is this; counting goes many bytes at a time.
-        let is_plain =
-            text.bytes().filter(|byte| !matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..=b'~')).count() == 0;
-        if is_plain || !text.contains(special) {
+        if is_plain(text) || !text.contains(special) {
             self.line.push_str(text);
             return Ok(());
         }
