@@ -38,6 +38,7 @@ const PIECES: &[(&str, usize, Piece)] = &[
     ("mint and seal a token", 10_000, mint),
     ("decode 64 KiB in a signed chunk", 200, decode),
     ("a whole GET, with client and storage", 2_000, whole::get),
+    ("a whole GET, with its log and audit lines", 2_000, whole::logged_get),
     ("a whole PUT of 1 KiB, with client and storage", 2_000, whole::put),
 ];
 

@@ -1,9 +1,13 @@
-//! A whole request: a client that writes bytes, the gateway with everything but its log, a storage that answers with bytes. All three
-//! live in one thread; client and storage are a few reads and writes.
+//! A whole request: a client that writes bytes, the gateway, a storage that answers with bytes. All three live in one thread; client
+//! and storage are a few reads and writes. The log line and the audit log are in one of them alone.
 
 use std::{net::SocketAddr, sync::Arc};
 
-use daypass::{app, clock::ManualClock};
+use daypass::{
+    app,
+    clock::ManualClock,
+    telemetry::log::{self, Format, Level},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -14,20 +18,30 @@ use super::world::{self, NOW, World};
 const KIB: usize = 1024;
 
 pub(crate) fn get(world: &World, runs: usize) {
-    run(&world.wire("GET", 0), &format!("content-length: {KIB}\r\n\r\n{}", "x".repeat(KIB)), runs);
+    run(&world.wire("GET", 0), &one_kib(), "", runs);
+}
+
+/// The same with its line in the log and in the audit log.
+pub(crate) fn logged_get(world: &World, runs: usize) {
+    let _lines = log::install(Format::default(), Level::Info);
+    run(&world.wire("GET", 0), &one_kib(), "[audit]\nfile = \"/dev/null\"", runs);
 }
 
 pub(crate) fn put(world: &World, runs: usize) {
-    run(&world.wire("PUT", KIB), "content-length: 0\r\n\r\n", runs);
+    run(&world.wire("PUT", KIB), "content-length: 0\r\n\r\n", "", runs);
 }
 
-fn run(request: &[u8], rest: &str, runs: usize) {
+fn one_kib() -> String {
+    format!("content-length: {KIB}\r\n\r\n{}", "x".repeat(KIB))
+}
+
+fn run(request: &[u8], rest: &str, more: &str, runs: usize) {
     let answer =
         format!("HTTP/1.1 200 OK\r\netag: \"0123456789abcdef0123456789abcdef\"\r\n{rest}").into_bytes();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let storage = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let config = world::configuration(&format!("http://{}", storage.local_addr().unwrap()));
+        let config = world::configuration(&format!("http://{}", storage.local_addr().unwrap()), more);
         tokio::spawn(serve(storage, answer));
         let running = app::start(config, None, Arc::new(ManualClock::at(NOW))).await.unwrap();
         ask(running.address(), request, runs).await;

@@ -43,8 +43,8 @@ pub(crate) struct World {
     root_key: SigningKey,
 }
 
-/// Of a gateway before this storage.
-pub(crate) fn configuration(storage: &str) -> config::Config {
+/// Of a gateway before this storage, with more in its file.
+pub(crate) fn configuration(storage: &str, more: &str) -> config::Config {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("daypass.toml");
     // Ten statements, of which two can match.
@@ -79,6 +79,7 @@ roles = ["reader"]
 [[role]]
 name = "reader"
 policies = ["ten"]
+{more}
 "#,
         statements.join(",")
     );
@@ -124,7 +125,7 @@ impl World {
     }
 
     fn store(capacity: u64) -> SessionStore {
-        let config = configuration("http://127.0.0.1:9002");
+        let config = configuration("http://127.0.0.1:9002", "");
         SessionStore::new(config.keyring, Arc::new(config.principals), capacity)
     }
 
