@@ -16,15 +16,15 @@ impl AccountId {
     }
 
     pub fn user(&self, name: &str) -> String {
-        format!("arn:aws:iam::{self}:user/{name}")
+        ["arn:aws:iam::", &self.0, ":user/", name].concat()
     }
 
     pub fn role(&self, name: &str) -> String {
-        format!("arn:aws:iam::{self}:role/{name}")
+        ["arn:aws:iam::", &self.0, ":role/", name].concat()
     }
 
     pub fn federated_user(&self, name: &str) -> String {
-        format!("arn:aws:sts::{self}:federated-user/{name}")
+        ["arn:aws:sts::", &self.0, ":federated-user/", name].concat()
     }
 
     pub fn policy(&self, name: &str) -> String {
@@ -69,14 +69,17 @@ impl<'a> RoleArn<'a> {
     }
 }
 
+/// What the ARNs of buckets begin with.
+pub const S3: &str = "arn:aws:s3:::";
+
 /// The ARN of a bucket.
 pub fn bucket(name: &str) -> String {
-    format!("arn:aws:s3:::{name}")
+    [S3, name].concat()
 }
 
 /// The ARN of an object.
 pub fn object(bucket: &str, key: &str) -> String {
-    format!("arn:aws:s3:::{bucket}/{key}")
+    [S3, bucket, "/", key].concat()
 }
 
 #[cfg(test)]

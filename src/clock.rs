@@ -11,9 +11,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use time::{
-    OffsetDateTime, PrimitiveDateTime,
-    format_description::{BorrowedFormatItem, well_known::Rfc2822, well_known::Rfc3339},
-    macros::format_description,
+    Date, Month, OffsetDateTime,
+    format_description::well_known::{Rfc2822, Rfc3339},
 };
 
 /// A point in time in whole seconds since the Unix epoch, UTC: the resolution of every SigV4 and STS date.
@@ -32,10 +31,6 @@ impl From<Timestamp> for i64 {
         at.0
     }
 }
-
-/// `YYYYMMDDTHHMMSSZ`, the form of `X-Amz-Date`.
-const AMZ_DATE: &[BorrowedFormatItem<'static>] =
-    format_description!("[year][month][day]T[hour][minute][second]Z");
 
 /// The last second of the year 9999, the end of what the wire formats can write.
 const MAX_UNIX: i64 = 253_402_300_799;
@@ -56,12 +51,19 @@ impl Timestamp {
 
     /// Reads `YYYYMMDDTHHMMSSZ` and nothing else (SigV4, `X-Amz-Date`).
     pub fn parse_amz_date(text: &str) -> Option<Self> {
-        // The `time` parser would take a sign before the year.
-        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_digit() || b == b'T' || b == b'Z') {
+        let [y1, y2, y3, y4, mo1, mo2, d1, d2, b'T', h1, h2, mi1, mi2, s1, s2, b'Z'] =
+            *text.as_bytes().as_array()?
+        else {
             return None;
-        }
-        let parsed = PrimitiveDateTime::parse(text, AMZ_DATE).ok()?;
-        Self::in_range(parsed.assume_utc())
+        };
+        let two = |tens: u8, ones: u8| {
+            (tens.is_ascii_digit() && ones.is_ascii_digit()).then(|| (tens - b'0') * 10 + (ones - b'0'))
+        };
+        let year = i32::from(two(y1, y2)?) * 100 + i32::from(two(y3, y4)?);
+        let month = Month::try_from(two(mo1, mo2)?).ok()?;
+        let day = Date::from_calendar_date(year, month, two(d1, d2)?).ok()?;
+        let at = day.with_hms(two(h1, h2)?, two(mi1, mi2)?, two(s1, s2)?).ok()?;
+        Self::in_range(at.assume_utc())
     }
 
     /// Reads the `Date` header's form (RFC 9110 IMF-fixdate), which SigV4 allows in place of `x-amz-date`.
@@ -76,23 +78,7 @@ impl Timestamp {
 
     /// `YYYYMMDDTHHMMSSZ`.
     pub fn amz_date(self) -> String {
-        let at = self.to_offset();
-        let mut text = String::with_capacity(16);
-        // Written on every request, so without a format description.
-        let mut push = |value: u32, places: u32| {
-            for place in (0..places).rev() {
-                text.push(char::from_digit(value / 10_u32.pow(place) % 10, 10).unwrap_or('0'));
-            }
-        };
-        push(at.year().unsigned_abs(), 4);
-        push(u8::from(at.month()).into(), 2);
-        push(at.day().into(), 2);
-        push(at.hour().into(), 2);
-        push(at.minute().into(), 2);
-        push(at.second().into(), 2);
-        text.insert(8, 'T');
-        text.push('Z');
-        text
+        self.written(*b"00000000T000000Z")
     }
 
     /// `YYYYMMDD`, the date of a credential scope.
@@ -109,7 +95,22 @@ impl Timestamp {
 
     /// `2026-11-23T18:26:00Z`.
     pub fn rfc3339(self) -> String {
-        self.to_offset().format(&Rfc3339).unwrap_or_default()
+        self.written(*b"0000-00-00T00:00:00Z")
+    }
+
+    /// A form with the digits of the time in place of its zeros. Dates are written on every request, so without a format
+    /// description.
+    fn written<const LENGTH: usize>(self, mut form: [u8; LENGTH]) -> String {
+        let at = self.to_offset();
+        let (year, month, day) = at.to_calendar_date();
+        let (hour, minute, second) = at.to_hms();
+        let part = |value: i32| u8::try_from(value).unwrap_or_default();
+        let parts = [part(year / 100), part(year % 100), month.into(), day, hour, minute, second];
+        let mut digits = parts.into_iter().flat_map(|part| [b'0' + part / 10 % 10, b'0' + part % 10]);
+        for place in form.iter_mut().filter(|place| **place == b'0') {
+            *place = digits.next().unwrap_or(b'0');
+        }
+        std::str::from_utf8(&form).unwrap_or_default().to_owned()
     }
 
     #[must_use]
@@ -225,6 +226,12 @@ mod tests {
             "20130524t000000z",
             "20131324T000000Z",
             "20130524T000060Z",
+            "20130524T240000Z",
+            "20130229T000000Z",
+            "20130500T000000Z",
+            "19691231T235959Z",
+            "2013052:T000000Z",
+            "20130524T00000 Z",
         ] {
             assert_eq!(Timestamp::parse_amz_date(odd), None, "{odd}");
         }

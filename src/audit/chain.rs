@@ -43,7 +43,7 @@ impl Chain {
         self.sequence = self.sequence.saturating_add(1);
         Json::new(buffer).braces(|json| {
             json.string("chainID", &self.id);
-            json.plain("sequence", self.sequence);
+            json.number("sequence", self.sequence);
             json.string("previousHash", &self.hash);
             members(json);
         });

@@ -19,32 +19,57 @@ impl<'b> Json<'b> {
         }
     }
 
-    fn name(&mut self, name: &str) {
+    /// A name of ours, which has nothing to escape.
+    fn name(&mut self, name: &'static str) {
         self.separate();
-        self.text(name);
-        self.0.push(b':');
+        self.0.push(b'"');
+        self.0.extend_from_slice(name.as_bytes());
+        self.0.extend_from_slice(b"\":");
     }
 
-    pub(super) fn string(&mut self, name: &str, value: &str) {
+    pub(super) fn string(&mut self, name: &'static str, value: &str) {
+        self.joined(name, &[value]);
+    }
+
+    /// A string of several pieces.
+    pub(super) fn joined(&mut self, name: &'static str, pieces: &[&str]) {
         self.name(name);
-        self.text(value);
+        self.text(pieces);
     }
 
     /// Left out when there is none.
-    pub(super) fn some(&mut self, name: &str, value: Option<&str>) {
+    pub(super) fn some(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             self.string(name, value);
         }
     }
 
-    /// Numbers and truth values.
-    pub(super) fn plain(&mut self, name: &str, value: impl std::fmt::Display) {
+    /// Under a name that is not ours.
+    pub(super) fn named(&mut self, name: &str, value: &str) {
+        self.separate();
+        self.text(&[name]);
+        self.0.push(b':');
+        self.text(&[value]);
+    }
+
+    /// Something whose characters need no escape, as a string.
+    pub(super) fn shown(&mut self, name: &'static str, value: impl std::fmt::Display) {
         self.name(name);
         // Writing to a Vec does not fail.
+        let _ = write!(self.0, "\"{value}\"");
+    }
+
+    pub(super) fn number(&mut self, name: &'static str, value: u64) {
+        self.name(name);
         let _ = write!(self.0, "{value}");
     }
 
-    pub(super) fn object(&mut self, name: &str, members: impl FnOnce(&mut Json<'_>)) {
+    pub(super) fn truth(&mut self, name: &'static str, value: bool) {
+        self.name(name);
+        self.0.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    pub(super) fn object(&mut self, name: &'static str, members: impl FnOnce(&mut Json<'_>)) {
         self.name(name);
         self.braces(members);
     }
@@ -57,7 +82,7 @@ impl<'b> Json<'b> {
         self.0.push(b'}');
     }
 
-    pub(super) fn list(&mut self, name: &str, items: impl FnOnce(&mut Json<'_>)) {
+    pub(super) fn list(&mut self, name: &'static str, items: impl FnOnce(&mut Json<'_>)) {
         self.name(name);
         self.0.push(b'[');
         items(&mut Json(self.0));
@@ -67,14 +92,20 @@ impl<'b> Json<'b> {
     /// A string within a list.
     pub(super) fn item(&mut self, value: &str) {
         self.separate();
-        self.text(value);
+        self.text(&[value]);
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, pieces: &[&str]) {
         self.0.push(b'"');
+        for piece in pieces {
+            self.piece(piece);
+        }
+        self.0.push(b'"');
+    }
+
+    fn piece(&mut self, text: &str) {
         if is_plain(text) {
-            self.0.extend_from_slice(text.as_bytes());
-            return self.0.push(b'"');
+            return self.0.extend_from_slice(text.as_bytes());
         }
         let mut plain = 0;
         for (at, character) in text.char_indices() {
@@ -91,7 +122,6 @@ impl<'b> Json<'b> {
             };
         }
         self.0.extend_from_slice(text.as_bytes().get(plain..).unwrap_or_default());
-        self.0.push(b'"');
     }
 }
 
@@ -109,7 +139,11 @@ mod tests {
             Json::new(&mut line).braces(|json| {
                 json.string("text", &text);
                 json.object("inner", |json| json.list("list", |json| { json.item(&other); json.item(&text); }));
-                json.plain("number", 7);
+                json.number("number", 7);
+                json.truth("truth", true);
+                json.joined("joined", &[&text, &other]);
+                json.named(&format!("{other}!"), &text);
+                json.shown("shown", format_args!("{:04X}", 255));
             });
             let line = String::from_utf8(line).unwrap();
             let steers = line.chars().any(|character| character.is_control() || character == '\u{2028}');
@@ -117,6 +151,11 @@ mod tests {
             let read: Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(&read["text"], &Value::from(text.clone()));
             prop_assert_eq!(&read["inner"]["list"], &serde_json::json!([other, text]));
+            prop_assert_eq!(&read["number"], &Value::from(7));
+            prop_assert_eq!(&read["truth"], &Value::from(true));
+            prop_assert_eq!(&read["joined"], &Value::from(format!("{text}{other}")));
+            prop_assert_eq!(&read[format!("{other}!")], &Value::from(text.clone()));
+            prop_assert_eq!(&read["shown"], &Value::from("00FF"));
         }
     }
 }

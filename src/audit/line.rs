@@ -35,12 +35,12 @@ pub(super) fn decision(json: &mut Json<'_>, id: &str, entry: &Entry, decided: &D
         matches!(decided.resource, Resource::Object { .. }) || entry.operation.starts_with("ListObject");
     json.string("eventType", "AwsApiCall");
     json.string("eventCategory", if is_data { "Data" } else { "Management" });
-    json.plain("managementEvent", !is_data);
-    json.plain("readOnly", entry.read_only);
+    json.truth("managementEvent", !is_data);
+    json.truth("readOnly", entry.read_only);
     json.some("awsRegion", Some(&entry.region));
-    json.string("sourceIPAddress", &entry.address.to_canonical().to_string());
+    json.shown("sourceIPAddress", entry.address.to_canonical());
     json.some("userAgent", Some(&entry.user_agent));
-    json.string("requestID", &format!("{:016X}", entry.request_id));
+    json.shown("requestID", format_args!("{:016X}", entry.request_id));
     json.string("recipientAccountId", &entry.account);
     json.object("userIdentity", |json| who(json, &entry.who, &entry.account));
     json.string("decision", if decided.allow { "allow" } else { "deny" });
@@ -63,7 +63,7 @@ pub(super) fn decision(json: &mut Json<'_>, id: &str, entry: &Entry, decided: &D
             json.string("SignatureVersion", "SigV4");
         }
         json.some("AuthenticationMethod", method);
-        json.plain("secureTransport", entry.tls);
+        json.truth("secureTransport", entry.tls);
     });
 }
 
@@ -78,7 +78,7 @@ fn parameters(json: &mut Json<'_>, entry: &Entry, resource: &Resource) {
         }
     }
     for (name, value) in &entry.parameters {
-        json.string(name, value);
+        json.named(name, value);
     }
 }
 
@@ -101,21 +101,21 @@ fn response(json: &mut Json<'_>, answered: &Answered) {
 }
 
 fn resources(json: &mut Json<'_>, resource: &Resource, account: &str) {
-    let mut one = |kind: &str, arn: &str| {
+    let mut one = |kind: &str, arn: &[&str]| {
         json.braces(|json| {
             json.string("accountId", account);
             json.string("type", kind);
-            json.string("ARN", arn);
+            json.joined("ARN", arn);
         });
     };
     match resource {
         Resource::None => {}
-        Resource::Bucket(bucket) => one("AWS::S3::Bucket", &arn::bucket(bucket)),
+        Resource::Bucket(bucket) => one("AWS::S3::Bucket", &[arn::S3, bucket]),
         Resource::Object { bucket, key, .. } => {
-            one("AWS::S3::Object", &arn::object(bucket, key));
-            one("AWS::S3::Bucket", &arn::bucket(bucket));
+            one("AWS::S3::Object", &[arn::S3, bucket, "/", key]);
+            one("AWS::S3::Bucket", &[arn::S3, bucket]);
         }
-        Resource::Role(arn) => one("AWS::IAM::Role", arn),
+        Resource::Role(arn) => one("AWS::IAM::Role", &[arn]),
     }
 }
 

@@ -26,7 +26,7 @@ fn entry(key: &str) -> Box<Entry> {
         service: Service::S3,
         operation: "GetObject",
         read_only: true,
-        region: "us-east-1".to_owned(),
+        region: "us-east-1".into(),
         address: [203, 0, 113, 9].into(),
         user_agent: "aws-cli/2.17.0".to_owned(),
         request_id: 7,
@@ -38,7 +38,7 @@ fn entry(key: &str) -> Box<Entry> {
         answered: None,
         decided: Some(Decided {
             action: "s3:GetObject".into(),
-            resource: Resource::Object { bucket: "data".to_owned(), key: key.to_owned(), version_id: None },
+            resource: Resource::Object { bucket: "data".into(), key: key.into(), version_id: None },
             allow: true,
             error_code: "",
             error_message: "".into(),
@@ -165,7 +165,7 @@ fn the_greatest_number_ends_no_chain_and_panics_nobody() {
     for _ in 0..2 {
         chain.append(&mut bytes, |json| {
             line::head(json, Timestamp::from_unix(0), "", "daypass", AUDIT_LOSS);
-            json.object("additionalEventData", |json| json.plain("lostEvents", u64::MAX));
+            json.object("additionalEventData", |json| json.number("lostEvents", u64::MAX));
         });
     }
     fs::write(&file, &bytes).unwrap();

@@ -298,7 +298,7 @@ impl Writer {
         if untold > 0 {
             let id = self.event_ids.next();
             self.chain.append(&mut self.buffer, |json| {
-                own(json, now, &id, AUDIT_LOSS, |json| json.plain("lostEvents", untold));
+                own(json, now, &id, AUDIT_LOSS, |json| json.number("lostEvents", untold));
             });
         }
         if !gathered.is_empty() {
@@ -348,7 +348,7 @@ impl Note {
             Self::Resume => own(json, now, id, "AuditResume", version),
             Self::Stop => own(json, now, id, "AuditStop", |_| {}),
             Self::Repair { bytes, kept_in } => own(json, now, id, "AuditRepair", |json| {
-                json.plain("brokenOffBytes", bytes);
+                json.number("brokenOffBytes", *bytes);
                 json.string("keptIn", kept_in);
             }),
         }
@@ -357,10 +357,10 @@ impl Note {
 
 fn summary(json: &mut Json<'_>, gathered: &Gathered) {
     json.string("decision", "deny");
-    json.plain("gatheredEvents", gathered.values().sum::<u64>());
+    json.number("gatheredEvents", gathered.values().sum());
     json.object("errorCodes", |json| {
         for (code, count) in gathered {
-            json.plain(code, count);
+            json.number(code, *count);
         }
     });
 }

@@ -7,7 +7,6 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use time::OffsetDateTime;
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -15,7 +14,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context};
 
 use super::{lines::LineWriter, log::Format};
-use crate::excerpt::is_plain;
+use crate::{clock::Timestamp, excerpt::is_plain};
 
 /// Writes events.
 #[derive(Debug)]
@@ -50,14 +49,14 @@ impl LineLayer {
         let level = event.metadata().level().as_str();
         match self.format {
             Format::Text => {
-                write_time(line)?;
+                write_time(line);
                 write!(line, " {level:>5}")?;
                 event.record(&mut TextFields(line));
             }
             Format::Json => {
                 line.push_str("{\"timestamp\":\"");
-                write_time(line)?;
-                write!(line, "\",\"level\":\"{level}\"")?;
+                write_time(line);
+                line.extend(["\",\"level\":\"", level, "\""]);
                 event.record(&mut JsonFields(line));
                 line.push('}');
             }
@@ -69,17 +68,17 @@ impl LineLayer {
 
 /// `2026-11-24T01:36:52.123456Z`
 #[expect(clippy::disallowed_methods, reason = "a line says when it was written; nothing is decided by it")]
-fn write_time(line: &mut String) -> fmt::Result {
+fn write_time(line: &mut String) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at = i64::try_from(since.as_secs()).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    let at = at.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
-    let (hour, minute, second) = (at.hour(), at.minute(), at.second());
-    write!(
-        line,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z",
-        since.subsec_micros()
-    )
+    let at = Timestamp::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)).rfc3339();
+    // Without its `Z`.
+    line.push_str(at.get(..at.len() - 1).unwrap_or_default());
+    line.push('.');
+    let micros = since.subsec_micros();
+    for place in [100_000, 10_000, 1_000, 100, 10, 1] {
+        line.push(char::from_digit(micros / place % 10, 10).unwrap_or('0'));
+    }
+    line.push('Z');
 }
 
 struct TextFields<'l>(&'l mut String);
@@ -102,6 +101,10 @@ impl Visit for TextFields<'_> {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.name(field);
+        if is_plain(value) {
+            // As `Debug` has it.
+            return self.0.extend(["\"", value, "\""]);
+        }
         let _ = write!(self.0, "{value:?}");
     }
 
