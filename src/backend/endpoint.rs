@@ -11,7 +11,11 @@ use std::{
 };
 
 use aws_lc_rs::rand;
-use http::{HeaderValue, header::InvalidHeaderValue};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Uri,
+    uri::{self, Authority, PathAndQuery, Scheme},
+};
 
 /// So many failures in a row, with no answer between them, eject an address.
 const FAILURES: u32 = 3;
@@ -27,7 +31,7 @@ const LEASE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Endpoint {
     tls: bool,
-    authority: String,
+    authority: Authority,
     host: HeaderValue,
     /// What each request reads; the rest is behind the lock, for those who met or meet a failure.
     is_ejected: AtomicBool,
@@ -68,10 +72,10 @@ pub(super) enum Failure {
 }
 
 impl Endpoint {
-    fn new(tls: bool, authority: &str) -> Result<Self, InvalidHeaderValue> {
+    fn new(tls: bool, authority: &str) -> Result<Self, http::Error> {
         Ok(Self {
             tls,
-            authority: authority.to_owned(),
+            authority: authority.parse()?,
             host: HeaderValue::from_str(authority)?,
             is_ejected: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
@@ -84,15 +88,24 @@ impl Endpoint {
 
     /// Host and port, as they go into `Host`.
     pub fn authority(&self) -> &str {
-        &self.authority
+        self.authority.as_str()
     }
 
     pub(super) fn host(&self) -> &HeaderValue {
         &self.host
     }
 
-    pub(super) fn scheme(&self) -> &'static str {
-        if self.tls { "https" } else { "http" }
+    pub(super) fn scheme(&self) -> Scheme {
+        if self.tls { Scheme::HTTPS } else { Scheme::HTTP }
+    }
+
+    /// Of something there.
+    pub(super) fn uri(&self, path_and_query: String) -> Result<Uri, http::Error> {
+        let mut parts = uri::Parts::default();
+        parts.scheme = Some(self.scheme());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(path_and_query))?);
+        Ok(Uri::from_parts(parts)?)
     }
 
     /// Requests go there.
@@ -136,7 +149,7 @@ impl Endpoint {
 
     fn tell_back(&self, was_out: bool) {
         if was_out {
-            tracing::info!(endpoint = self.authority, "the storage is back at this address");
+            tracing::info!(endpoint = self.authority.as_str(), "the storage is back at this address");
         }
     }
 
@@ -175,7 +188,7 @@ impl Endpoint {
                 Failure::NoAnswer => "no answer",
             };
             tracing::warn!(
-                endpoint = self.authority,
+                endpoint = self.authority.as_str(),
                 found,
                 "the storage fails at this address: it is left alone"
             );
@@ -274,11 +287,11 @@ pub struct Known {
 
 impl Known {
     /// The same one for the same address, as long as anybody has it.
-    pub fn endpoint(&self, tls: bool, authority: &str) -> Result<Arc<Endpoint>, InvalidHeaderValue> {
+    pub fn endpoint(&self, tls: bool, authority: &str) -> Result<Arc<Endpoint>, http::Error> {
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         endpoints.retain(|endpoint| endpoint.strong_count() > 0);
         let mut alive = endpoints.iter().filter_map(Weak::upgrade);
-        if let Some(known) = alive.find(|known| known.tls == tls && known.authority == authority) {
+        if let Some(known) = alive.find(|known| known.tls == tls && known.authority() == authority) {
             return Ok(known);
         }
         let made = Arc::new(Endpoint::new(tls, authority)?);

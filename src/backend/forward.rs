@@ -91,6 +91,8 @@ pub enum Outgoing {
     },
 }
 
+/// How many headers of our own a request has.
+const OURS: usize = 8;
 const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const X_AMZ_COPY_SOURCE: HeaderName = HeaderName::from_static("x-amz-copy-source");
@@ -243,17 +245,26 @@ impl Backend {
         outgoing: Outgoing,
         now: Timestamp,
     ) -> Result<Request<OutboundBody>, http::Error> {
-        let path = encode_path(&permit.target().path()).into_owned();
+        let path = permit.target().path();
+        let path = match encode_path(&path) {
+            Cow::Borrowed(_) => path,
+            Cow::Owned(encoded) => encoded,
+        };
         let mut headers = permit.headers().clone();
+        headers.reserve(OURS);
         if let Some(source) = permit.copy_source() {
             headers.insert(X_AMZ_COPY_SOURCE, HeaderValue::from_str(&source.to_header())?);
         }
         headers.insert(header::HOST, endpoint.host().clone());
         headers.insert(header::USER_AGENT, USER_AGENT);
-        headers.insert(X_AMZ_DATE, HeaderValue::from_str(&now.amz_date())?);
+        headers.insert(X_AMZ_DATE, HeaderValue::try_from(now.amz_date())?);
         let form = self.describe(&outgoing, &mut headers)?;
         let payload = form.payload().clone();
-        headers.insert(X_AMZ_CONTENT_SHA256, HeaderValue::from_str(&payload.as_str())?);
+        let hash = match payload.as_str() {
+            Cow::Borrowed(text) => HeaderValue::from_static(text),
+            Cow::Owned(text) => HeaderValue::try_from(text)?,
+        };
+        headers.insert(X_AMZ_CONTENT_SHA256, hash);
 
         let head = OutboundHead {
             method: permit.spec().method.as_str(),
@@ -263,8 +274,9 @@ impl Backend {
             host: endpoint.authority(),
         };
         let key = self.key_of(now);
-        let signed = sign(head, self.root_access_key_id(), &key, &self.settings.region, now, &payload);
-        headers.insert(header::AUTHORIZATION, HeaderValue::from_str(&signed.authorization)?);
+        let mut signed = sign(head, self.root_access_key_id(), &key, &self.settings.region, now, &payload);
+        let authorization = std::mem::take(&mut signed.authorization);
+        headers.insert(header::AUTHORIZATION, HeaderValue::try_from(authorization)?);
 
         let body = match (outgoing, form) {
             (Outgoing::Nothing | Outgoing::EmptyObject { .. }, _) => OutboundBody::empty(),
@@ -276,10 +288,9 @@ impl Backend {
                 OutboundBody::Chunked(Box::new(Encoded::new(upload, encoder, length)))
             }
         };
-        let mut request = Request::builder()
-            .method(permit.spec().method.as_str())
-            .uri(uri(endpoint, &path, permit.query()))
-            .body(body)?;
+        let mut request = Request::new(body);
+        *request.method_mut() = permit.spec().method.to_http();
+        *request.uri_mut() = endpoint.uri(path_and_query(path, permit.query()))?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -313,7 +324,8 @@ impl Backend {
                 (length, form)
             }
         };
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        let length = if length == 0 { HeaderValue::from_static("0") } else { HeaderValue::from(length) };
+        headers.insert(header::CONTENT_LENGTH, length);
         Ok(form)
     }
 
@@ -354,8 +366,8 @@ impl Backend {
     }
 }
 
-fn uri(endpoint: &Endpoint, path: &str, query: &[(Cow<'static, str>, String)]) -> String {
-    let mut uri = format!("{}://{}{path}", endpoint.scheme(), endpoint.authority());
+fn path_and_query(path: String, query: &[(Cow<'static, str>, String)]) -> String {
+    let mut uri = path;
     for (index, (name, value)) in query.iter().enumerate() {
         uri.push(if index == 0 { '?' } else { '&' });
         uri.push_str(&encode_component(name));

@@ -31,7 +31,7 @@ pub(super) enum Token {
 }
 
 /// What the variables of a pattern stand for in one request.
-pub(super) type VariableValues<'v> = [Cow<'v, str>; MAX_VARIABLES];
+pub(super) type VariableValues<'v> = [Cow<'v, str>];
 
 /// A text with `*` and `?` for use outside of policies, as in trust rules. Without variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Pattern {
 
     /// For a pattern without variables.
     pub(super) fn matches(&self, text: &str) -> bool {
-        self.matches_with(text, &VariableValues::default())
+        self.matches_with(text, &[])
     }
 
     pub(super) fn matches_with(&self, text: &str, values: &VariableValues<'_>) -> bool {
@@ -284,11 +284,7 @@ mod tests {
     #[test]
     fn the_value_of_a_variable_is_never_a_wildcard_and_never_read_again() {
         let pattern = Pattern::with_variables("home/${aws:username}/*", true).unwrap();
-        let matches = |value: &'static str, text| {
-            let mut values = VariableValues::default();
-            values[0] = Cow::Borrowed(value);
-            pattern.matches_with(text, &values)
-        };
+        let matches = |value: &'static str, text| pattern.matches_with(text, &[Cow::Borrowed(value)]);
         assert!(matches("bob", "home/bob/x"));
         assert!(!matches("bob", "home/bobby/x"));
         assert!(!matches("*", "home/bob/x"));
@@ -336,7 +332,7 @@ mod tests {
             ("*", "arn:b/", true),
             ("arn:b/", "arn:b/", true),
         ] {
-            let found = Pattern::new(pattern).may_match_below(beginning, &VariableValues::default());
+            let found = Pattern::new(pattern).may_match_below(beginning, &[]);
             assert_eq!(found, expected, "{pattern} below {beginning}");
         }
     }
@@ -354,7 +350,7 @@ mod tests {
             ("arn:b/x*", "arn:b/", false),
             ("arn:c/*", "arn:b/", false),
         ] {
-            let found = Pattern::new(pattern).matches_all_below(beginning, &VariableValues::default());
+            let found = Pattern::new(pattern).matches_all_below(beginning, &[]);
             assert_eq!(found, expected, "{pattern} below {beginning}");
         }
     }

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, net::IpAddr};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{
     copy_source::CopySource,
@@ -18,6 +18,8 @@ use crate::{
     iam::{ConditionKey, Context, Plain, Principal, Values},
     sigv4::{Mechanism, Pairs, PayloadHash, decode_query},
 };
+
+const TAGGING: HeaderName = HeaderName::from_static("x-amz-tagging");
 
 /// How a request came.
 #[derive(Debug, Clone, Copy)]
@@ -172,7 +174,7 @@ impl RequestContext<'_> {
 
 /// The tags of `x-amz-tagging`. A key that is given twice, a `;` and a broken escape are read in two ways by two storages.
 pub(super) fn header_tags(headers: &HeaderMap) -> Result<Pairs<'_>, S3Error> {
-    let Some(header) = headers.get("x-amz-tagging") else { return Ok(Vec::new()) };
+    let Some(header) = headers.get(TAGGING) else { return Ok(Vec::new()) };
     let refused = || {
         S3Error::new(
             ErrorCode::InvalidArgument,

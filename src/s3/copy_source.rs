@@ -1,6 +1,6 @@
 //! `x-amz-copy-source`: the other object that a copy reads.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{
     error::{ErrorCode, S3Error},
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::sigv4::{decode_path, encode_component, encode_path};
 
-const HEADER: &str = "x-amz-copy-source";
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-amz-copy-source");
 
 /// The source of a copy, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +79,7 @@ fn version(query: &str) -> Result<String, S3Error> {
 }
 
 fn invalid(why: &'static str) -> S3Error {
-    S3Error::new(ErrorCode::InvalidArgument, why).with("ArgumentName", HEADER)
+    S3Error::new(ErrorCode::InvalidArgument, why).with("ArgumentName", HEADER.as_str())
 }
 
 #[cfg(test)]

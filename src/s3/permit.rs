@@ -1,7 +1,7 @@
 //! The decision: every permission that a request needs, asked one by one. A [`Permit`] is the proof, and the only thing
 //! that the backend module takes.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{
     context::{Arrival, RequestContext, header_tags},
@@ -18,6 +18,10 @@ use crate::{
     arn,
     iam::{Action, Decision, Denial, DeniedBy, EffectivePolicies, Principal, Request},
 };
+
+const EXPECTED_OWNER: HeaderName = HeaderName::from_static("x-amz-expected-bucket-owner");
+const EXPECTED_SOURCE_OWNER: HeaderName = HeaderName::from_static("x-amz-source-expected-bucket-owner");
+const BYPASS_GOVERNANCE: HeaderName = HeaderName::from_static("x-amz-bypass-governance-retention");
 
 /// Who asks, how, and by which rules it is decided.
 #[derive(Debug, Clone, Copy)]
@@ -149,7 +153,7 @@ pub struct DeletePermit {
 
 /// What is asked for, read whole. It is a permit only once every permission was given.
 fn understood(call: Call, request_headers: &HeaderMap, subject: Subject<'_>) -> Result<Permit, S3Error> {
-    for name in ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"] {
+    for name in [EXPECTED_OWNER, EXPECTED_SOURCE_OWNER] {
         if request_headers.get(name).is_some_and(|owner| owner != subject.principal.account.as_str()) {
             return Err(S3Error::new(
                 ErrorCode::AccessDenied,
@@ -290,7 +294,7 @@ fn asked_by_headers(permit: &Permit, headers: &HeaderMap) -> Vec<&'static str> {
 
 /// Whatever its value: what a backend takes for true is not ours to guess.
 fn bypasses_governance(headers: &HeaderMap) -> Option<&'static str> {
-    headers.contains_key("x-amz-bypass-governance-retention").then_some("s3:BypassGovernanceRetention")
+    headers.contains_key(BYPASS_GOVERNANCE).then_some("s3:BypassGovernanceRetention")
 }
 
 fn allowed(

@@ -1,6 +1,6 @@
 //! Which bucket and key a request names: read once, and the only reading there is.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use super::{
     error::{ErrorCode, S3Error},
@@ -32,8 +32,11 @@ impl PublicHosts {
 
     /// Reads a `Host`. One that is not ours is refused: in it a bucket could be meant that we do not see.
     pub fn place(&self, host: &str) -> Result<Place, S3Error> {
+        if self.0.is_empty() {
+            return Ok(Place::Gateway);
+        }
         let name = without_port(host).trim_end_matches('.').to_ascii_lowercase();
-        if self.0.is_empty() || self.0.contains(&name) {
+        if self.0.contains(&name) {
             return Ok(Place::Gateway);
         }
         let bucket = self.0.iter().find_map(|ours| name.strip_suffix(ours)?.strip_suffix('.'));
@@ -47,11 +50,11 @@ impl PublicHosts {
     }
 }
 
-/// The bucket and the key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The bucket and the key, shared by all who keep them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
-    pub(super) bucket: Option<String>,
-    pub(super) key: Option<String>,
+    bucket: Option<Arc<str>>,
+    key: Option<Arc<str>>,
 }
 
 impl Target {
@@ -84,7 +87,7 @@ impl Target {
         if let Some(key) = key {
             check_key(key, profile)?;
         }
-        Ok(Self { bucket: Some(bucket.to_owned()), key: key.map(str::to_owned) })
+        Ok(Self { bucket: Some(bucket.into()), key: key.map(Arc::from) })
     }
 
     pub fn bucket(&self) -> Option<&str> {
@@ -95,11 +98,16 @@ impl Target {
         self.key.as_deref()
     }
 
+    /// The same two, for who keeps them.
+    pub fn shared(&self) -> (Option<Arc<str>>, Option<Arc<str>>) {
+        (self.bucket.clone(), self.key.clone())
+    }
+
     /// `/bucket/key`, decoded.
     pub fn path(&self) -> String {
         match (&self.bucket, &self.key) {
-            (Some(bucket), Some(key)) => format!("/{bucket}/{key}"),
-            (Some(bucket), None) => format!("/{bucket}"),
+            (Some(bucket), Some(key)) => ["/", bucket, "/", key].concat(),
+            (Some(bucket), None) => ["/", bucket].concat(),
             (None, _) => "/".to_owned(),
         }
     }
@@ -123,7 +131,7 @@ fn check_bucket(bucket: &str, profile: &Profile) -> Result<(), S3Error> {
         && of_right_bytes
         && ends(bucket.bytes().next())
         && ends(bucket.bytes().last())
-        && !bucket.contains("..")
+        && !bucket.as_bytes().array_windows().any(|pair| pair == b"..")
         && bucket.parse::<Ipv4Addr>().is_err();
     if !fine || profile.is_reserved(bucket) {
         return Err(S3Error::new(ErrorCode::InvalidBucketName, "The specified bucket is not valid.")
@@ -147,7 +155,11 @@ pub(super) fn check_key(key: &str, profile: &Profile) -> Result<(), S3Error> {
     if key.split('/').any(|segment| matches!(segment, "." | "..")) {
         return refused("A key must not have a segment `.` or `..`.");
     }
-    if profile.folds_slashes && (key.contains("//") || key.starts_with('/') || key.contains('\\')) {
+    if profile.folds_slashes
+        && (key.as_bytes().array_windows().any(|pair| pair == b"//")
+            || key.starts_with('/')
+            || key.contains('\\'))
+    {
         return refused(
             "A key must not begin with a slash or hold `//` or a backslash: this storage would fold it into another key.",
         );

@@ -1,8 +1,6 @@
 //! The canonical request and the string to sign. One canonicaliser serves both directions: what is verified on the way
 //! in and what is signed on the way out are written by the same lines.
 
-use std::fmt::Write as _;
-
 use http::HeaderMap;
 
 use super::{authorization::ALGORITHM, encoding::encode_component, key::CredentialScope};
@@ -27,7 +25,8 @@ pub(super) struct Canonical<'a> {
 impl Canonical<'_> {
     /// `None`: a signed header is not in the request.
     pub(super) fn request(&self) -> Option<Vec<u8>> {
-        let mut text = Vec::with_capacity(512);
+        // Few are longer: a token is.
+        let mut text = Vec::with_capacity(2048);
         for line in [self.method, self.path, self.query] {
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
@@ -96,8 +95,7 @@ pub(super) fn canonical_query<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)
 }
 
 pub(super) fn string_to_sign(amz_date: &str, scope: CredentialScope<'_>, canonical_request: &[u8]) -> String {
-    let mut text = String::with_capacity(160);
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{ALGORITHM}\n{amz_date}\n{scope}\n{}", sha256_hex(canonical_request));
-    text
+    let CredentialScope { date, region, service } = scope;
+    let hash = sha256_hex(canonical_request);
+    [ALGORITHM, "\n", amz_date, "\n", date, "/", region, "/", service, "/aws4_request\n", &hash].concat()
 }

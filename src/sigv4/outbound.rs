@@ -1,6 +1,6 @@
 //! Signing what goes to the backend, with the same canonicaliser that verifies what comes in.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use http::HeaderMap;
 
@@ -76,11 +76,11 @@ pub fn sign(
     // Every name comes from the map itself.
     let canonical_request = canonical.request().unwrap_or_default();
     let signature = key.sign_hex(&string_to_sign(&amz_date, scope, &canonical_request));
-    // Longer than all of it but the names.
-    let mut authorization = String::with_capacity(signed_headers.len() + 256);
-    let _ = write!(
-        authorization,
-        "{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={signed_headers}, Signature={signature}"
-    );
+    let authorization = [
+        &[ALGORITHM, " Credential=", access_key_id, "/", scope.date, "/", region, "/s3/aws4_request"][..],
+        &[", SignedHeaders=", &signed_headers, ", Signature=", &signature],
+    ]
+    .concat()
+    .concat();
     SignedOutbound { authorization, amz_date, signature }
 }

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::digest::lower_hex;
+use crate::digest::{EMPTY, EMPTY_HEX, lower_hex};
 
 /// The payload line of the canonical request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,7 @@ impl PayloadHash {
 
     pub fn as_str(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
+            Self::Sha256(EMPTY) => EMPTY_HEX,
             Self::Sha256(hash) => return Cow::Owned(lower_hex(hash)),
             Self::Unsigned => "UNSIGNED-PAYLOAD",
             Self::SignedChunks => "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
@@ -65,12 +66,25 @@ impl fmt::Display for PayloadHash {
 
 /// Reads 64 lower-case hexadecimal digits, the only spelling of a signature or a payload hash.
 pub(super) fn parse_lower_hex(text: &str) -> Option<[u8; 32]> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
+    let digits: &[u8; 64] = text.as_bytes().as_array()?;
     let mut bytes = [0; 32];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    let mut wrong = false;
+    for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+        *byte = (value(*high, &mut wrong) << 4) | value(*low, &mut wrong);
+    }
+    (!wrong).then_some(bytes)
+}
+
+/// Of one digit.
+fn value(digit: u8, wrong: &mut bool) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => {
+            *wrong = true;
+            0
+        }
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +114,8 @@ mod tests {
             "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855",
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85",
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8555",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85g",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85:",
         ] {
             assert_eq!(PayloadHash::parse(text), None, "{text}");
         }

@@ -1,17 +1,13 @@
 //! The values of conditions: read once when the policy is loaded, compared with what a request says.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ipnet::{IpNet, Ipv4Net};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    super::{
-        context::Context,
-        pattern::{Pattern, VariableValues},
-        variable::Variable,
-    },
+    super::{context::Context, pattern::Pattern, variable::Variable},
     operator::{Family, Order},
 };
 
@@ -119,12 +115,8 @@ fn any<T>(list: &[T], test: impl Fn(&T) -> Result<bool, Unresolved>) -> Result<b
 pub(in super::super) fn resolve<'c>(
     pattern: &'c Pattern,
     context: &'c dyn Context,
-) -> Result<VariableValues<'c>, Unresolved> {
-    let mut values = VariableValues::default();
-    for (place, variable) in values.iter_mut().zip(pattern.variables()) {
-        *place = variable.value(context).ok_or(Unresolved)?;
-    }
-    Ok(values)
+) -> Result<Vec<Cow<'c, str>>, Unresolved> {
+    pattern.variables().iter().map(|variable| variable.value(context).ok_or(Unresolved)).collect()
 }
 
 fn fits(order: Order, given: Option<i128>, known: &[i128]) -> bool {

@@ -7,7 +7,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::{borrow::Cow, collections::HashMap, sync::LazyLock};
+use std::{borrow::Cow, cmp::Ordering, sync::LazyLock};
 
 use http::{HeaderMap, Method};
 
@@ -131,34 +131,44 @@ fn find(
     parameters: &[(&str, &str)],
     headers: &HeaderMap,
 ) -> Result<&'static Spec, S3Error> {
-    let mut fitting: Vec<&'static Spec> = at_home(method, level)
-        .iter()
-        .copied()
-        .filter(|spec| {
-            spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers)
-        })
-        .collect();
-    fitting.sort_by_key(|spec| std::cmp::Reverse(spec.precision()));
-    match fitting.as_slice() {
-        [] => Err(unknown_method(level, parameters)),
-        [first, second, ..] if first.precision() == second.precision() => Err(S3Error::new(
+    let fitting = at_home(method, level).iter().copied().filter(|spec| {
+        spec.selectors.iter().all(|selector| selector.is_in(parameters)) && spec.is_named_by(headers)
+    });
+    let (mut best, mut as_good): (Option<&'static Spec>, _) = (None, None);
+    for spec in fitting {
+        match best.map(|best| spec.precision().cmp(&best.precision())) {
+            None | Some(Ordering::Greater) => (best, as_good) = (Some(spec), None),
+            Some(Ordering::Equal) => as_good = as_good.or(Some(spec)),
+            Some(Ordering::Less) => {}
+        }
+    }
+    match (best, as_good) {
+        (None, _) => Err(unknown_method(level, parameters)),
+        (Some(first), Some(second)) => Err(S3Error::new(
             ErrorCode::InvalidArgument,
             format!("The request names two operations at once: {} and {}.", first.name, second.name),
         )),
-        [first, ..] => Ok(first),
+        (Some(best), None) => Ok(best),
     }
 }
 
 /// The operations of a method and a level: few, where the whole table is long.
 fn at_home(method: &Method, level: Level) -> &'static [&'static Spec] {
-    static HOMES: LazyLock<HashMap<(Method, Level), Vec<&'static Spec>>> = LazyLock::new(|| {
-        let mut homes: HashMap<_, Vec<_>> = HashMap::new();
+    type Home = ((Method, Level), Vec<&'static Spec>);
+    // Few enough to look through.
+    static HOMES: LazyLock<Vec<Home>> = LazyLock::new(|| {
+        let mut homes: Vec<Home> = Vec::new();
         for spec in all() {
-            homes.entry((spec.method.to_http(), spec.level)).or_default().push(spec);
+            let place = (spec.method.to_http(), spec.level);
+            match homes.iter_mut().find(|(known, _)| *known == place) {
+                Some((_, specs)) => specs.push(spec),
+                None => homes.push((place, vec![spec])),
+            }
         }
         homes
     });
-    HOMES.get(&(method.clone(), level)).map_or(&[], Vec::as_slice)
+    let home = HOMES.iter().find(|((known, at), _)| *at == level && known == method);
+    home.map_or(&[], |(_, specs)| specs.as_slice())
 }
 
 fn unknown_method(level: Level, parameters: &[(&str, &str)]) -> S3Error {

@@ -4,6 +4,7 @@ use http::{HeaderMap, Method};
 
 use super::{
     super::{
+        copy_source,
         error::{ErrorCode, S3Error},
         headers::Group,
         target::Target,
@@ -32,7 +33,7 @@ impl Verb {
         }
     }
 
-    pub(super) fn to_http(self) -> Method {
+    pub(crate) fn to_http(self) -> Method {
         match self {
             Self::Get => Method::GET,
             Self::Head => Method::HEAD,
@@ -221,7 +222,7 @@ impl Spec {
 
     pub(super) fn is_named_by(&self, headers: &HeaderMap) -> bool {
         match self.kind {
-            Kind::Copy => headers.contains_key("x-amz-copy-source"),
+            Kind::Copy => headers.contains_key(copy_source::HEADER),
             Kind::Form => headers
                 .get(http::header::CONTENT_TYPE)
                 .and_then(|value| value.to_str().ok())

@@ -10,7 +10,7 @@ use crate::s3::{ErrorCode, profile::Profile, target::Target};
 fn target(level: Level) -> Target {
     let profile = Profile::named("generic").unwrap();
     match level {
-        Level::Service => Target { bucket: None, key: None },
+        Level::Service => Target::default(),
         Level::Bucket => Target::of("bucket", None, profile).unwrap(),
         Level::Object => Target::of("bucket", Some("key"), profile).unwrap(),
     }
