@@ -37,8 +37,8 @@ pub enum Who {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
     None,
-    Bucket(String),
-    Object { bucket: String, key: String, version_id: Option<String> },
+    Bucket(Arc<str>),
+    Object { bucket: Arc<str>, key: Arc<str>, version_id: Option<String> },
     Role(String),
 }
 
@@ -74,7 +74,7 @@ pub struct Entry {
     pub operation: &'static str,
     pub read_only: bool,
     /// As the signature has it.
-    pub region: String,
+    pub region: Arc<str>,
     pub address: IpAddr,
     pub user_agent: String,
     pub request_id: u64,
@@ -126,7 +126,8 @@ impl Entry {
         let decided = |decided: &Decided| {
             let resource = match &decided.resource {
                 Resource::None => 0,
-                Resource::Bucket(name) | Resource::Role(name) => name.len(),
+                Resource::Bucket(name) => name.len(),
+                Resource::Role(arn) => arn.len(),
                 Resource::Object { bucket, key, version_id } => {
                     bucket.len() + key.len() + version_id.as_ref().map_or(0, String::len)
                 }
@@ -144,18 +145,18 @@ impl Entry {
     /// Cuts what clients chose and an error repeats, and more of those whom nobody knows: a line has bounds.
     pub(super) fn cut(&mut self) {
         let unproven = self.is_unproven();
-        shorten(&mut self.region, MOST_REGION);
+        shorten_shared(&mut self.region, MOST_REGION);
         for decided in self.decided.iter_mut().chain(&mut self.more) {
             shorten(&mut decided.reason, MOST_TEXT);
             if decided.error_message.len() > MOST_TEXT {
                 shorten(decided.error_message.to_mut(), MOST_TEXT);
             }
             match &mut decided.resource {
-                Resource::Bucket(bucket) if unproven => shorten(bucket, MOST_BUCKET),
+                Resource::Bucket(bucket) if unproven => shorten_shared(bucket, MOST_BUCKET),
                 Resource::Role(arn) if unproven => shorten(arn, MOST_TEXT),
                 Resource::Object { bucket, key, version_id } if unproven => {
-                    shorten(bucket, MOST_BUCKET);
-                    shorten(key, MOST_TEXT);
+                    shorten_shared(bucket, MOST_BUCKET);
+                    shorten_shared(key, MOST_TEXT);
                     if let Some(id) = version_id {
                         shorten(id, MOST_TEXT);
                     }
@@ -179,7 +180,7 @@ impl Entry {
             decided.error_message = Cow::Borrowed("");
             "the client went away while the decisions waited to be recorded".clone_into(&mut decided.reason);
             if let Resource::Object { bucket, .. } = &mut decided.resource {
-                decided.resource = Resource::Bucket(std::mem::take(bucket));
+                decided.resource = Resource::Bucket(bucket.clone());
             }
         }
         self
@@ -196,6 +197,12 @@ fn shorten(text: &mut String, most: usize) {
     if text.len() > most {
         text.truncate(excerpt(text, most).len());
         text.shrink_to_fit();
+    }
+}
+
+fn shorten_shared(text: &mut Arc<str>, most: usize) {
+    if text.len() > most {
+        *text = excerpt(text, most).into();
     }
 }
 

@@ -70,22 +70,22 @@ impl Draft {
             let actions = if versioned { spec.version_actions } else { spec.actions };
             actions.first().copied()
         });
-        let (bucket, key) = (&record.bucket, &record.key);
-        let (resource, arn) = match (bucket.is_empty(), key.is_empty()) {
-            (true, _) => (Resource::None, refused.is_some().then(|| arn::bucket("*"))),
-            (false, true) => {
-                (Resource::Bucket(bucket.clone()), refused.is_some().then(|| arn::bucket(bucket)))
+        let (resource, arn) = match record.target.shared() {
+            (None, _) => (Resource::None, refused.is_some().then(|| arn::bucket("*"))),
+            (Some(bucket), None) => {
+                let arn = refused.is_some().then(|| arn::bucket(&bucket));
+                (Resource::Bucket(bucket), arn)
             }
-            (false, false) => {
-                let arn = refused.is_some().then(|| arn::object(bucket, key));
-                let (bucket, key, version_id) = (bucket.clone(), key.clone(), self.version_id.take());
-                (Resource::Object { bucket, key, version_id }, arn)
+            (Some(bucket), Some(key)) => {
+                let arn = refused.is_some().then(|| arn::object(&bucket, &key));
+                (Resource::Object { bucket, key, version_id: self.version_id.take() }, arn)
             }
         };
         if let Some(CopySource { bucket, key, version_id }) = self.copy_source.take() {
             let action = if version_id.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
             let arn = arn::object(&bucket, &key);
-            self.entry.add(decided(action, Resource::Object { bucket, key, version_id }, Some(arn)));
+            let resource = Resource::Object { bucket: bucket.into(), key: key.into(), version_id };
+            self.entry.add(decided(action, resource, Some(arn)));
         }
         self.entry.add(decided(action.unwrap_or_default(), resource, arn));
         self.finish(record)
@@ -119,7 +119,10 @@ impl Record {
     pub(super) fn claims(&mut self, claim: &impl Claim, mechanism: Mechanism, sessions: &SessionStore) {
         let Some(draft) = &mut self.audit else { return };
         draft.entry.who = Who::Unknown { claimed: sessions.shown_claim(claim.access_key_id()) };
-        excerpt(claim.scope().region, MAX_REGION).clone_into(&mut draft.entry.region);
+        let region = excerpt(claim.scope().region, MAX_REGION);
+        if *draft.entry.region != *region {
+            draft.entry.region = region.into();
+        }
         draft.entry.method = Some(match mechanism {
             Mechanism::Header => Method::Header,
             Mechanism::Query { .. } => Method::Query,
@@ -129,7 +132,8 @@ impl Record {
 
     /// It is proven.
     pub(super) fn signed_by(&mut self, caller: &Authenticated) {
-        self.caller(&caller.principal().arn, caller.session().access_key_id.as_str());
+        self.principal = Some(caller.principal().arn.clone());
+        self.access_key_id = Some(caller.session().access_key_id.clone());
         if let Some(draft) = &mut self.audit {
             let (session, principal) = caller.shared();
             draft.entry.who = Who::Signed { session, principal };
@@ -159,7 +163,7 @@ impl Record {
 
 impl Gateway {
     /// `None`: nothing is recorded here.
-    pub(super) fn draft(&self, parts: &Parts, peer: &Peer, request_id: u64) -> Option<Box<Draft>> {
+    pub(super) fn draft(&self, parts: &Parts, peer: &Peer, request_id: u64) -> Option<Draft> {
         if !self.lasting.audit().is_on() {
             return None;
         }
@@ -170,11 +174,11 @@ impl Gateway {
             service: Service::S3,
             operation: "-",
             read_only: matches!(parts.method, http::Method::GET | http::Method::HEAD),
-            region: self.settings.regions.first().cloned().unwrap_or_default(),
+            region: self.named.region.clone(),
             address: peer.address,
             user_agent: user_agent.map(|text| excerpt(&text, MAX_USER_AGENT).to_owned()).unwrap_or_default(),
             request_id,
-            account: Arc::from(self.sessions.principals().account.as_str()),
+            account: self.named.account.clone(),
             method: None,
             tls: peer.tls,
             who: Who::Unknown { claimed: String::new() },
@@ -183,13 +187,13 @@ impl Gateway {
             decided: None,
             more: Vec::new(),
         };
-        Some(Box::new(Draft {
+        Some(Draft {
             entry: Box::new(entry),
             spec: None,
             version_id: None,
             copy_source: None,
             trail: self.lasting.audit().clone(),
-        }))
+        })
     }
 
     /// An allowed request, before the storage hears of it.
@@ -205,12 +209,13 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Recorded, S3Error> {
         let entry = record.audit.take().map(|mut draft| {
-            let bucket = &record.bucket;
+            let (bucket, _) = record.target.shared();
+            let bucket = bucket.unwrap_or_default();
             for object in &deletes.allowed {
-                draft.entry.add(deleted(bucket, object, None));
+                draft.entry.add(deleted(&bucket, object, None));
             }
             for (object, error) in &deletes.denied {
-                draft.entry.add(deleted(bucket, object, Some(error)));
+                draft.entry.add(deleted(&bucket, object, Some(error)));
             }
             draft.finish(record)
         });
@@ -345,15 +350,15 @@ impl Drop for Asking<'_> {
     }
 }
 
-fn deleted(bucket: &str, object: &ObjectIdentifier, error: Option<&S3Error>) -> Decided {
+fn deleted(bucket: &Arc<str>, object: &ObjectIdentifier, error: Option<&S3Error>) -> Decided {
     let versioned = object.version_id.is_some();
     let action = if versioned { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
     let denied = error.and_then(|error| error.denial.as_deref());
     Decided {
         action: denied.map_or(action, |denial| denial.action()).into(),
         resource: Resource::Object {
-            bucket: bucket.to_owned(),
-            key: object.key.clone(),
+            bucket: bucket.clone(),
+            key: object.key.as_str().into(),
             version_id: object.version_id.clone(),
         },
         allow: error.is_none(),

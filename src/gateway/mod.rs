@@ -104,6 +104,14 @@ impl Shared {
 pub struct Gateway {
     shared: Arc<Shared>,
     backend: Arc<Backend>,
+    named: Named,
+}
+
+/// What every line of the audit log names: for each worker its own, so that none waits for another to count who has it.
+#[derive(Debug)]
+struct Named {
+    account: Arc<str>,
+    region: Arc<str>,
 }
 
 impl Deref for Gateway {
@@ -116,7 +124,9 @@ impl Deref for Gateway {
 
 impl Gateway {
     pub fn new(shared: Arc<Shared>, backend: Arc<Backend>) -> Self {
-        Self { shared, backend }
+        let account = shared.sessions.principals().account.as_str().into();
+        let region = shared.settings.regions.first().map_or("", String::as_str).into();
+        Self { shared, backend, named: Named { account, region } }
     }
 
     /// Gives up the memory of sessions in the cache; they are opened again when they are used.
@@ -132,8 +142,8 @@ impl Gateway {
     /// Answers one request; whatever goes wrong becomes an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
-        let mut record =
-            Record::new(self.lasting.ids.next(), peer.address, &parts.method, self.lasting.metrics.clone());
+        let (id, method) = (self.lasting.ids.next(), parts.method.clone());
+        let mut record = Box::new(Record::new(id, peer.address, method, self.lasting.metrics.clone()));
         record.traced(&self.lasting.traces, &parts.headers);
         record.audit = self.draft(&parts, &peer, record.request_id.number());
         // A defect that one request meets is its own. What it leaves half done is dropped with it.
@@ -141,7 +151,7 @@ impl Gateway {
         let answered =
             routed.unwrap_or_else(|_| Err(S3Error::internal("a panic, whose place is in the log")));
         let mut response = self.answer_recorded(answered, &parts, &mut record).await;
-        if let Ok(id) = HeaderValue::from_str(&record.request_id.to_string()) {
+        if let Ok(id) = HeaderValue::from_bytes(&record.request_id.digits()) {
             response.headers_mut().insert("x-amz-request-id", id);
         }
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -210,7 +220,7 @@ impl Gateway {
             .map_err(s3_errors::of_authentication)?;
         record.signed_by(&caller);
         let target = Target::read(place, head.path, self.settings.profile)?;
-        record.target(&target);
+        record.target = target.clone();
         let headers = with_hoisted(&parts.headers, &signed)?;
         let call = Call::classify(&parts.method, target, signed.operation_parameters(), &headers)?;
         record.operation = call.spec().name;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -85,14 +85,15 @@ impl Gateway {
     ) -> Result<Response<ReplyBody>, S3Error> {
         let spec = permit.spec();
         let (parts, body) = reply.into_parts();
-        let retry_after = parts.headers.get(header::RETRY_AFTER).filter(|_| parts.status.is_server_error());
+        let retry_after =
+            parts.headers.get(header::RETRY_AFTER).filter(|_| parts.status.is_server_error()).cloned();
         let is_error = parts.status.is_client_error() || parts.status.is_server_error();
         if parts.status == StatusCode::NOT_FOUND && spec.method == Verb::Head && permit.hides_absence() {
             return Err(hidden_absence());
         }
         if parts.status == StatusCode::NOT_MODIFIED || (is_error && spec.method == Verb::Head) {
             return self
-                .without_body(parts.status, &parts.headers)
+                .without_body(parts.status, parts.headers)
                 .map(|reply| with_retry_after(reply, retry_after));
         }
         if !parts.status.is_success() {
@@ -105,13 +106,7 @@ impl Gateway {
         let mut response =
             Response::new(ReplyBody::backend(BackendReply::new(body, filter, self.settings.stall_timeout)));
         *response.status_mut() = parts.status;
-        for (name, value) in &parts.headers {
-            let fits = returns(name.as_str())
-                && !(filtered && spec.method != Verb::Head && *name == header::CONTENT_LENGTH);
-            if fits {
-                response.headers_mut().append(name, value.clone());
-            }
-        }
+        *response.headers_mut() = returned(parts.headers, |name| filtered && name == header::CONTENT_LENGTH);
         if spec.name == "CreateBucket"
             && let Ok(location) = HeaderValue::from_str(&record.resource())
         {
@@ -122,7 +117,7 @@ impl Gateway {
 
     /// A reply that is its status and headers. Our own credentials may be what a backend refuses here, and a HEAD has no
     /// code to tell.
-    fn without_body(&self, status: StatusCode, headers: &HeaderMap) -> Result<Response<ReplyBody>, S3Error> {
+    fn without_body(&self, status: StatusCode, headers: HeaderMap) -> Result<Response<ReplyBody>, S3Error> {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             let cause = format!(
                 "{} refused a HEAD with {status}: check the root keys",
@@ -132,11 +127,7 @@ impl Gateway {
         }
         let mut response = Response::new(ReplyBody::whole(Bytes::new()));
         *response.status_mut() = status;
-        for (name, value) in
-            headers.iter().filter(|(name, _)| returns(name.as_str()) && **name != header::CONTENT_LENGTH)
-        {
-            response.headers_mut().append(name, value.clone());
-        }
+        *response.headers_mut() = returned(headers, |name| name == header::CONTENT_LENGTH);
         Ok(response)
     }
 
@@ -221,10 +212,20 @@ impl Gateway {
     }
 }
 
+/// Those of the storage's headers that a client may have, in the map in which they came.
+fn returned(mut headers: HeaderMap, unfit: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let ends = |name: &&HeaderName| !returns(name.as_str()) || unfit(name);
+    let ending: Vec<HeaderName> = headers.keys().filter(ends).cloned().collect();
+    for name in ending {
+        headers.remove(name);
+    }
+    headers
+}
+
 /// When the storage says so of itself, to slow clients down.
-fn with_retry_after(mut reply: Response<ReplyBody>, after: Option<&HeaderValue>) -> Response<ReplyBody> {
+fn with_retry_after(mut reply: Response<ReplyBody>, after: Option<HeaderValue>) -> Response<ReplyBody> {
     if let Some(after) = after {
-        reply.headers_mut().insert(header::RETRY_AFTER, after.clone());
+        reply.headers_mut().insert(header::RETRY_AFTER, after);
     }
     reply
 }

@@ -93,7 +93,7 @@ impl Gateway {
         };
         let key = final_key(&fields, file.file_name())?;
         let target = Target::of(bucket, Some(&key), self.settings.profile)?;
-        record.target(&target);
+        record.target = target.clone();
         signed.policy().check(&fields, bucket, &key, now).map_err(|problem| of_policy(&problem))?;
         let headers = headers_of(&fields)?;
         let subject = self.subject(&caller, &signed, peer, now);

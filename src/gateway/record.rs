@@ -1,13 +1,20 @@
 //! What one request leaves behind: one log line, written when its reply has ended.
 
-use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{audited::Draft, request_id::RequestId};
 use crate::{
     s3::{ErrorCode, Target},
+    secret::AccessKeyId,
     telemetry::{
         metrics::{Decided, Ended, Metrics},
         traces::{self, Trace, Traces},
@@ -21,14 +28,13 @@ use crate::{
 pub(super) struct Record {
     pub(super) request_id: RequestId,
     pub(super) client: IpAddr,
-    pub(super) method: String,
+    pub(super) method: Method,
     /// As S3 or STS names it; `-` while unknown.
     pub(super) operation: &'static str,
-    pub(super) bucket: String,
-    pub(super) key: String,
-    pub(super) principal: String,
+    pub(super) target: Target,
+    pub(super) principal: Option<Arc<str>>,
     /// The access key id of the session, which is no secret.
-    pub(super) access_key_id: String,
+    pub(super) access_key_id: Option<AccessKeyId>,
     pub(super) decision: Decision,
     pub(super) status: StatusCode,
     /// The error code of the answer.
@@ -40,7 +46,7 @@ pub(super) struct Record {
     /// What the operator should know and the client not.
     pub(super) cause: String,
     /// What goes into the audit log; `None`: it has gone there, or there is none.
-    pub(super) audit: Option<Box<Draft>>,
+    pub(super) audit: Option<Draft>,
     started: Instant,
     received: u64,
     sent: u64,
@@ -73,23 +79,17 @@ enum End {
 }
 
 impl Record {
-    pub(super) fn new(
-        request_id: RequestId,
-        client: IpAddr,
-        method: &http::Method,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(request_id: RequestId, client: IpAddr, method: Method, metrics: Arc<Metrics>) -> Self {
         metrics.request_began();
         Self {
             metrics,
             request_id,
             client,
-            method: method.as_str().to_owned(),
+            method,
             operation: "-",
-            bucket: String::new(),
-            key: String::new(),
-            principal: String::new(),
-            access_key_id: String::new(),
+            target: Target::default(),
+            principal: None,
+            access_key_id: None,
             decision: Decision::None,
             status: StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST),
             code: "",
@@ -127,26 +127,17 @@ impl Record {
     }
 
     pub(super) fn caller(&mut self, principal: &str, access_key_id: &str) {
-        principal.clone_into(&mut self.principal);
-        access_key_id.clone_into(&mut self.access_key_id);
+        self.principal = (!principal.is_empty()).then(|| principal.into());
+        self.access_key_id = (!access_key_id.is_empty()).then(|| AccessKeyId::new(access_key_id));
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        !self.principal.is_empty()
-    }
-
-    pub(super) fn target(&mut self, target: &Target) {
-        target.bucket().unwrap_or_default().clone_into(&mut self.bucket);
-        target.key().unwrap_or_default().clone_into(&mut self.key);
+        self.principal.is_some()
     }
 
     /// `/bucket/key`, as errors name it.
     pub(super) fn resource(&self) -> String {
-        if self.key.is_empty() {
-            format!("/{}", self.bucket)
-        } else {
-            format!("/{}/{}", self.bucket, self.key)
-        }
+        self.target.path()
     }
 
     pub(super) fn backend_code(&mut self, code: &str) {
@@ -177,7 +168,7 @@ impl Record {
 }
 
 impl Record {
-    fn count(&self) {
+    fn count(&self, took: Duration) {
         self.metrics.request_ended(&Ended {
             operation: self.operation,
             decision: match self.decision {
@@ -190,23 +181,23 @@ impl Record {
             is_proven: self.is_proven(),
             received: self.received,
             sent: self.sent,
-            took: self.started.elapsed(),
+            took,
             is_cut_off: self.end == End::CutOff,
         });
     }
 
-    fn end_trace(&self) {
+    fn end_trace(&self, took: Duration) {
         let Some((trace, traces)) = self.trace.as_deref() else { return };
         traces.end(trace, self.is_proven(), || traces::Ended {
             operation: self.operation,
-            method: &self.method,
-            bucket: &self.bucket,
+            method: self.method.as_str(),
+            bucket: self.target.bucket().unwrap_or_default(),
             request_id: self.request_id.to_string(),
-            principal: &self.principal,
+            principal: self.principal.as_deref().unwrap_or_default(),
             status: self.status.as_u16(),
             code: self.shown_code(),
             started: self.started,
-            took: self.started.elapsed(),
+            took,
         });
     }
 
@@ -228,8 +219,9 @@ impl Drop for Record {
         if let Some(draft) = self.audit.take() {
             draft.client_gone(self);
         }
-        self.count();
-        self.end_trace();
+        let took = self.started.elapsed();
+        self.count(took);
+        self.end_trace(took);
         let decision = match self.decision {
             Decision::None => "-",
             Decision::Allow => "allow",
@@ -250,17 +242,17 @@ impl Drop for Record {
                     client = %self.client,
                     method = %self.method,
                     operation = self.operation,
-                    bucket = self.bucket.as_str(),
-                    key = self.key.as_str(),
-                    principal = %self.principal,
-                    access_key_id = %self.access_key_id,
+                    bucket = self.target.bucket().unwrap_or_default(),
+                    key = self.target.key().unwrap_or_default(),
+                    principal = %self.principal.as_deref().unwrap_or_default(),
+                    access_key_id = %self.access_key_id.as_ref().map_or("", AccessKeyId::as_str),
                     decision,
                     status = self.status.as_u16(),
                     code = self.shown_code(),
                     cause = self.cause.as_str(),
                     received = self.received,
                     sent = self.sent,
-                    milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
                     "request {end}"
                 )
             };
@@ -281,7 +273,7 @@ mod tests {
         let lists = Lists { operations: Vec::new(), sts_actions: Vec::new(), sts_codes: Vec::new() };
         let metrics = Arc::new(Metrics::new(lists, 0));
         let id = RequestIds::seeded(&SystemRandom::new()).unwrap().next();
-        let mut record = Record::new(id, [127, 0, 0, 1].into(), &http::Method::GET, metrics);
+        let mut record = Record::new(id, [127, 0, 0, 1].into(), Method::GET, metrics);
         record.status = StatusCode::SERVICE_UNAVAILABLE;
         record.code = ErrorCode::SlowDown.as_str();
         assert!(!record.is_failure());

@@ -124,8 +124,8 @@ impl ReplyBody {
     }
 
     /// The line that is written when this body ends, however it ends.
-    pub(super) fn recorded(mut self, record: Record) -> Self {
-        self.record = Some(Box::new(record));
+    pub(super) fn recorded(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
         self
     }
 }

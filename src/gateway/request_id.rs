@@ -13,11 +13,20 @@ pub(super) struct RequestId(u64);
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016X}", self.0)
+        f.write_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 
 impl RequestId {
+    pub(super) fn digits(self) -> [u8; 16] {
+        let mut digits = [0; 16];
+        let places = (0..u64::BITS).step_by(4).rev();
+        for (digit, place) in digits.iter_mut().zip(places) {
+            *digit = *b"0123456789ABCDEF".get((self.0 >> place & 0xf) as usize).unwrap_or(&b'0');
+        }
+        digits
+    }
+
     pub(super) fn number(self) -> u64 {
         self.0
     }
@@ -60,5 +69,6 @@ mod tests {
         let seen: HashSet<String> = (0..10_000).map(|_| ids.next().to_string()).collect();
         assert_eq!(seen.len(), 10_000);
         assert!(seen.iter().all(|id| id.len() == 16));
+        assert_eq!(RequestId(0x0123_4567_89ab_cdef).to_string(), "0123456789ABCDEF");
     }
 }
