@@ -112,15 +112,17 @@ impl Pool {
         &self,
         request: Request<OutboundBody>,
         progress: &Progress,
+        now: Instant,
     ) -> Result<Response<Incoming>, ExchangeError> {
         // However long its body took to come in: the backend is asked only now.
-        progress.moved();
+        progress.rests_until(now);
         let reply = self.client.request(request);
         tokio::pin!(reply);
         let mut asked = progress.last();
         loop {
             let deadline = asked.max(progress.last()) + self.timeouts.first_byte;
             tokio::select! {
+                biased;
                 reply = &mut reply => return reply.map_err(|cause| {
                     if cause.is_connect() { ExchangeError::Connect(cause) } else { ExchangeError::Broken(cause) }
                 }),
@@ -176,8 +178,8 @@ impl Progress {
     }
 
     /// Since a byte last moved.
-    pub(super) fn waited(&self) -> Duration {
-        self.last().elapsed()
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last())
     }
 
     fn last(&self) -> Instant {

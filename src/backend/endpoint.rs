@@ -119,8 +119,8 @@ impl Endpoint {
     }
 
     /// It answered, whatever the status: it is alive.
-    pub(super) fn answered(&self) {
-        self.last_answer.store(self.nanoseconds(Instant::now()), Relaxed);
+    pub(super) fn answered(&self, now: Instant) {
+        self.last_answer.store(self.nanoseconds(now), Relaxed);
         if !self.has_failed.load(Relaxed) {
             return;
         }
@@ -348,13 +348,13 @@ mod tests {
     fn three_failures_in_a_row_eject_and_an_answer_between_them_does_not_let_it_come_to_that() {
         let (endpoint, now) = (endpoint(), Instant::now());
         fail(&endpoint, 2, now);
-        endpoint.answered();
+        endpoint.answered(Instant::now());
         fail(&endpoint, 2, now);
         assert!(endpoint.is_up());
         fail(&endpoint, 50, now);
         assert!(!endpoint.is_up());
         assert_eq!(endpoint.ejections(), 1);
-        endpoint.answered();
+        endpoint.answered(Instant::now());
         assert!(endpoint.is_up());
     }
 
@@ -400,7 +400,7 @@ mod tests {
         }
         endpoint.connected();
         assert!(!endpoint.is_up());
-        endpoint.answered();
+        endpoint.answered(Instant::now());
         assert!(endpoint.is_up());
     }
 
@@ -408,7 +408,7 @@ mod tests {
     fn a_request_that_was_sent_before_the_last_answer_is_no_evidence_against_an_address() {
         let endpoint = endpoint();
         let sent = Instant::now();
-        endpoint.answered();
+        endpoint.answered(Instant::now());
         let later = Instant::now() + Duration::from_secs(60);
         for _ in 0..5 {
             endpoint.gave_no_answer(sent, later);

@@ -6,13 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
 };
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 
 use super::{
     body::{Encoded, OutboundBody},
@@ -214,11 +214,12 @@ impl Backend {
             trace.write(request.headers_mut());
         }
         let sent = Instant::now();
-        let reply = self.pool.exchange(request, progress).await;
+        let reply = self.pool.exchange(request, progress, sent).await;
         let error = match &reply {
             Ok(reply) => {
-                endpoint.answered();
-                self.settings.seen.answered(reply.status(), progress.waited());
+                let now = Instant::now();
+                endpoint.answered(now.into_std());
+                self.settings.seen.answered(reply.status(), progress.waited(now));
                 None
             }
             // An upload that failed a check was broken off by us.
@@ -232,7 +233,7 @@ impl Backend {
             // The connector tells of connections itself. A body that broke off may have been refused by an early answer.
             let no_answer = matches!(error, ExchangeError::FirstByte) || (!sends_body && error.broke_off());
             if no_answer {
-                endpoint.gave_no_answer(sent, Instant::now());
+                endpoint.gave_no_answer(sent.into_std(), Instant::now().into_std());
             }
         }
         reply

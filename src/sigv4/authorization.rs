@@ -55,15 +55,20 @@ impl<'r> Authorization<'r> {
 }
 
 /// `<access key id>/<date>/<region>/<service>/aws4_request`, exactly five parts.
-pub(super) fn parse_credential(credential: &str) -> Result<(&str, CredentialScope<'_>), &'static str> {
+pub(super) fn parse_credential<'c>(
+    credential: &'c str,
+) -> Result<(&'c str, CredentialScope<'c>), &'static str> {
     const FORM: &str =
         "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"";
-    let mut parts = credential.split('/');
-    let (Some(access_key_id), Some(date), Some(region), Some(service), Some(terminator), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(FORM);
+    // Short parts: going through them byte by byte is faster than looking for the next slash.
+    let cut = |text: &'c str| {
+        let at = text.bytes().position(|byte| byte == b'/').ok_or(FORM)?;
+        text.get(..at).zip(text.get(at + 1..)).ok_or(FORM)
     };
+    let (access_key_id, rest) = cut(credential)?;
+    let (date, rest) = cut(rest)?;
+    let (region, rest) = cut(rest)?;
+    let (service, terminator) = cut(rest)?;
     if access_key_id.is_empty() || terminator != "aws4_request" {
         return Err(FORM);
     }
@@ -77,9 +82,9 @@ pub(super) fn parse_credential(credential: &str) -> Result<(&str, CredentialScop
 
 /// Lower-case names, in order, each once, none empty; `host` is among them.
 pub(super) fn check_signed_headers(list: &str) -> Result<(), &'static str> {
-    let mut previous = "";
-    for name in list.split(';') {
-        if name.is_empty() || name.bytes().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace())
+    let mut previous: &[u8] = b"";
+    for name in list.as_bytes().split(|byte| *byte == b';') {
+        if name.is_empty() || name.iter().any(|byte| byte.is_ascii_uppercase() || byte.is_ascii_whitespace())
         {
             return Err("SignedHeaders must be a semicolon-separated list of lower-case names");
         }

@@ -38,7 +38,9 @@ pub(super) fn request_time(headers: &HeaderMap) -> Result<(String, Timestamp), E
 /// `host` and every `x-amz-*` header are signed. Only `x-amz-content-sha256` may be left out of the list: its value is a
 /// line of the canonical request anyway.
 pub(super) fn check_coverage(headers: &HeaderMap, signed_headers: &str) -> Result<(), Error> {
-    let is_signed = |name: &str| signed_headers.split(';').any(|signed| signed == name);
+    let is_signed = |name: &str| {
+        signed_headers.as_bytes().split(|byte| *byte == b';').any(|signed| signed == name.as_bytes())
+    };
     let mut missing: Vec<String> = headers
         .keys()
         .map(HeaderName::as_str)

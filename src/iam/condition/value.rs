@@ -116,7 +116,12 @@ pub(in super::super) fn resolve<'c>(
     pattern: &'c Pattern,
     context: &'c dyn Context,
 ) -> Result<Vec<Cow<'c, str>>, Unresolved> {
-    pattern.variables().iter().map(|variable| variable.value(context).ok_or(Unresolved)).collect()
+    // Most patterns have none.
+    let mut values = Vec::new();
+    for variable in pattern.variables() {
+        values.push(variable.value(context).ok_or(Unresolved)?);
+    }
+    Ok(values)
 }
 
 fn fits(order: Order, given: Option<i128>, known: &[i128]) -> bool {
