@@ -163,21 +163,21 @@ impl Record {
 
 impl Gateway {
     /// `None`: nothing is recorded here.
-    pub(super) fn draft(&self, parts: &Parts, peer: &Peer, record: &Record) -> Option<Draft> {
+    pub(super) fn draft(&self, parts: &Parts, peer: &Peer, request_id: u64) -> Option<Draft> {
         if !self.lasting.audit().is_on() {
             return None;
         }
         let user_agent =
             parts.headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
         let entry = Entry {
-            at: record.at,
+            at: self.lasting.now(),
             service: Service::S3,
             operation: "-",
             read_only: matches!(parts.method, http::Method::GET | http::Method::HEAD),
             region: self.named.region.clone(),
             address: peer.address,
             user_agent: user_agent.map(|text| excerpt(&text, MAX_USER_AGENT).to_owned()).unwrap_or_default(),
-            request_id: record.request_id.number(),
+            request_id,
             account: self.named.account.clone(),
             method: None,
             tls: peer.tls,

@@ -142,10 +142,10 @@ impl Gateway {
     /// Answers one request; whatever goes wrong becomes an answer.
     pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
-        let (id, at, method) = (self.lasting.ids.next(), self.lasting.now(), parts.method.clone());
-        let mut record = Box::new(Record::new(id, at, peer.address, method, self.lasting.metrics.clone()));
+        let (id, method) = (self.lasting.ids.next(), parts.method.clone());
+        let mut record = Box::new(Record::new(id, peer.address, method, self.lasting.metrics.clone()));
         record.traced(&self.lasting.traces, &parts.headers);
-        record.audit = self.draft(&parts, &peer, &record);
+        record.audit = self.draft(&parts, &peer, record.request_id.number());
         // A defect that one request meets is its own. What it leaves half done is dropped with it.
         let routed = AssertUnwindSafe(self.route(&parts, body, &peer, &mut record)).catch_unwind().await;
         let answered =
@@ -213,7 +213,7 @@ impl Gateway {
         peer: &Peer,
         record: &mut Record,
     ) -> Result<Response<ReplyBody>, S3Error> {
-        let now = record.at;
+        let now = self.lasting.clock.now();
         let signed = SignedRequest::parse(request_head(parts, head))?;
         record.claims(&signed, signed.mechanism(), &self.sessions);
         let caller = self

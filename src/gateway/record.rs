@@ -13,7 +13,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{audited::Draft, request_id::RequestId};
 use crate::{
-    clock::Timestamp,
     s3::{ErrorCode, Target},
     secret::AccessKeyId,
     telemetry::{
@@ -28,8 +27,6 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) request_id: RequestId,
-    /// When it came.
-    pub(super) at: Timestamp,
     pub(super) client: IpAddr,
     pub(super) method: Method,
     /// As S3 or STS names it; `-` while unknown.
@@ -82,18 +79,11 @@ enum End {
 }
 
 impl Record {
-    pub(super) fn new(
-        request_id: RequestId,
-        at: Timestamp,
-        client: IpAddr,
-        method: Method,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn new(request_id: RequestId, client: IpAddr, method: Method, metrics: Arc<Metrics>) -> Self {
         metrics.request_began();
         Self {
             metrics,
             request_id,
-            at,
             client,
             method,
             operation: "-",
@@ -283,8 +273,7 @@ mod tests {
         let lists = Lists { operations: Vec::new(), sts_actions: Vec::new(), sts_codes: Vec::new() };
         let metrics = Arc::new(Metrics::new(lists, 0));
         let id = RequestIds::seeded(&SystemRandom::new()).unwrap().next();
-        let mut record =
-            Record::new(id, Timestamp::from_unix(0), [127, 0, 0, 1].into(), Method::GET, metrics);
+        let mut record = Record::new(id, [127, 0, 0, 1].into(), Method::GET, metrics);
         record.status = StatusCode::SERVICE_UNAVAILABLE;
         record.code = ErrorCode::SlowDown.as_str();
         assert!(!record.is_failure());
