@@ -58,7 +58,7 @@ WORKS = [
     dataclasses.replace(PUT, name="PUT 1 KiB, hex hash", payload="hex", candidates=PLAIN),
     dataclasses.replace(PUT, name="PUT 1 KiB, signed chunks", payload="chunks", candidates=PAIR),
     dataclasses.replace(PUT, name="PUT 1 KiB, unsigned, CRC32 trailer", payload="crc32", candidates=PAIR),
-    Work("GET 64 MiB", "GET", "/bench/large", connections=4, candidates=(*PLAIN, "minio"), goal=1.1),
+    Work("GET 64 MiB", "GET", "/bench/large", LARGE, connections=4, candidates=(*PLAIN, "minio"), goal=1.1),
     BIG,
     dataclasses.replace(BIG, name="PUT 64 MiB, unsigned, CRC32 trailer", payload="crc32", candidates=PAIR, goal=1.25),
     dataclasses.replace(BIG, name="PUT 64 MiB, unsigned, CRC64NVME trailer", payload="crc64nvme", candidates=PAIR, goal=1.25),

@@ -1,11 +1,18 @@
 //! SHA-256, and how its digests are written.
 
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256, digest};
 
 /// The digest of some bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// The digest of what a context of SHA-256 was given.
+pub(crate) fn finish(sha256: Context) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(sha256.finish().as_ref());
     hash
 }
 

@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::client::Progress;
 use crate::{
+    digest::finish,
     rate::Pace,
     s3::checksum::{Algorithm, Expected, Hasher},
     sigv4::{ChunkError, ChunkedDecoder},
@@ -120,7 +121,16 @@ impl std::fmt::Debug for Upload {
 
 impl Upload {
     /// `decoder`: for the aws-chunked forms.
-    pub fn new(source: Source, decoder: Option<ChunkedDecoder>, checks: Checks, progress: Progress) -> Self {
+    pub fn new(
+        source: Source,
+        decoder: Option<ChunkedDecoder>,
+        mut checks: Checks,
+        progress: Progress,
+    ) -> Self {
+        // What x-amz-content-sha256 says already is not hashed a second time.
+        let implied =
+            |expected: &Expected| checks.sha256.is_some_and(|declared| expected.is_sha256(&declared));
+        checks.headers.retain(|expected| !implied(expected));
         let hashes = Hashes {
             sha256: checks.sha256.map(|_| digest::Context::new(&digest::SHA256)),
             headers: checks.headers.iter().map(|expected| Hasher::new(expected.algorithm())).collect(),
@@ -226,8 +236,7 @@ impl Upload {
             return Err(UploadError::TooShort);
         }
         if let (Some(context), Some(declared)) = (self.hashes.sha256.take(), self.checks.sha256) {
-            let mut computed = [0; 32];
-            computed.copy_from_slice(context.finish().as_ref());
+            let computed = finish(context);
             if !bool::from(computed.ct_eq(&declared)) {
                 return Err(UploadError::Sha256Mismatch { declared, computed });
             }

@@ -1,5 +1,6 @@
 //! `ListBuckets` for somebody who may not see every bucket: the reply without the others.
 
+use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use quick_xml::{Reader, events::Event};
 
@@ -34,7 +35,7 @@ impl Gateway {
         let shown = keep_buckets(document, |bucket| may_see_bucket(bucket, permit, headers, subject))
             .ok_or_else(|| S3Error::internal("the backend's list of buckets cannot be read"))?;
         let mut filter = OwnerFilter::new(self.shown_owner());
-        let mut bytes = filter.push(shown.as_bytes()).to_vec();
+        let mut bytes = filter.push(Bytes::from(shown)).map_err(S3Error::internal)?.to_vec();
         bytes.extend_from_slice(&filter.finish());
         Ok(xml(StatusCode::OK, String::from_utf8(bytes).map_err(S3Error::internal)?))
     }

@@ -15,7 +15,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::record::Record;
 use crate::{
-    backend::owner::OwnerFilter,
+    backend::owner::{OwnerFilter, Unreadable},
     rate::{Pace, SessionLimits},
 };
 
@@ -53,6 +53,8 @@ pub enum ReplyError {
     Broken(#[source] hyper::Error),
     #[error("the backend sent nothing for too long")]
     Stalled,
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 impl BackendReply {
@@ -87,7 +89,10 @@ impl BackendReply {
             let piece = match frame {
                 Some(Err(cause)) => return Poll::Ready(Some(Err(ReplyError::Broken(cause)))),
                 Some(Ok(frame)) => match (frame.into_data(), &mut self.filter) {
-                    (Ok(data), Some(filter)) => filter.push(&data),
+                    (Ok(data), Some(filter)) => match filter.push(data) {
+                        Ok(piece) => piece,
+                        Err(cause) => return Poll::Ready(Some(Err(cause.into()))),
+                    },
                     (Ok(data), None) => data,
                     (Err(_), _) => continue,
                 },

@@ -96,6 +96,11 @@ impl Expected {
         self.algorithm
     }
 
+    /// Whether it is this SHA-256.
+    pub fn is_sha256(&self, hash: &[u8; 32]) -> bool {
+        self.algorithm == Algorithm::Sha256 && self.value == hash
+    }
+
     /// Whether what was hashed is what was given.
     pub fn matches(&self, hasher: Hasher) -> bool {
         hasher.finish().ct_eq(&self.value).into()

@@ -138,6 +138,12 @@ async fn a_hash_of_other_bytes_leaves_no_object() {
     let mut signed = put().body("the texT").at(gateway.now()).sign(&keys, gateway.address());
     signed.call.body = b"the text".to_vec();
     refused(&gateway, &signed, 400, &["XAmzContentSHA256Mismatch"]).await;
+    // The same said twice is hashed once.
+    let twice =
+        put().body("the texT").header("x-amz-checksum-sha256", &checksum(Algorithm::Sha256, b"the texT"));
+    let mut twice = twice.at(gateway.now()).sign(&keys, gateway.address());
+    twice.call.body = b"the text".to_vec();
+    refused(&gateway, &twice, 400, &["XAmzContentSHA256Mismatch"]).await;
     let mut large = put().body(vec![b'a'; 300_000]).at(gateway.now()).sign(&keys, gateway.address());
     *large.call.body.last_mut().unwrap() = b'b';
     refused(&gateway, &large, 400, &["XAmzContentSHA256Mismatch"]).await;

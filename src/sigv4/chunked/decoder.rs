@@ -10,6 +10,7 @@ use super::{
     super::payload::{PayloadHash, parse_lower_hex},
     signer::ChunkSigner,
 };
+use crate::digest::finish;
 
 /// A chunk's head: 16 digits of size and a signature take 97 bytes.
 const MAX_CHUNK_HEAD: usize = 256;
@@ -254,7 +255,7 @@ impl ChunkedDecoder {
 
     fn check_chunk(&mut self) -> Result<(), ChunkError> {
         let Some(signer) = &mut self.signer else { return Ok(()) };
-        let hash = std::mem::replace(&mut self.hash, digest::Context::new(&digest::SHA256)).finish();
+        let hash = finish(std::mem::replace(&mut self.hash, digest::Context::new(&digest::SHA256)));
         if signer.accepts_chunk(&hash, &self.signature) { Ok(()) } else { Err(ChunkError::ChunkSignature) }
     }
 

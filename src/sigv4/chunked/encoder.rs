@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderName, HeaderValue};
 
 use super::{super::payload::PayloadHash, signer::ChunkSigner};
+use crate::digest::{EMPTY, finish};
 
 /// What SDKs use; every backend takes it.
 const CHUNK: usize = 64 * 1024;
@@ -66,7 +67,7 @@ impl ChunkedEncoder {
         if self.pending_bytes > 0 {
             self.chunk(self.pending_bytes, out);
         }
-        let mut end = BytesMut::from(self.head(0, &digest::digest(&digest::SHA256, &[])).as_bytes());
+        let mut end = BytesMut::from(self.head(0, &EMPTY).as_bytes());
         if self.has_trailer
             && let Some((name, value)) = trailer
         {
@@ -100,12 +101,12 @@ impl ChunkedEncoder {
             data.push(piece);
         }
         self.pending_bytes -= size;
-        out.push(Bytes::from(self.head(size, &hash.finish())));
+        out.push(Bytes::from(self.head(size, &finish(hash))));
         out.append(&mut data);
         out.push(Bytes::from_static(b"\r\n"));
     }
 
-    fn head(&mut self, size: usize, hash: &digest::Digest) -> String {
+    fn head(&mut self, size: usize, hash: &[u8; 32]) -> String {
         match &mut self.signer {
             Some(signer) => format!("{size:x};chunk-signature={}\r\n", signer.sign_chunk(hash)),
             None => format!("{size:x}\r\n"),

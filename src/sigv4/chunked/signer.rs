@@ -1,10 +1,9 @@
 //! The chain of chunk signatures: each covers the one before, the first of them the request's own.
 
-use aws_lc_rs::digest;
 use subtle::ConstantTimeEq;
 
 use super::super::{key::SigningKey, payload::parse_lower_hex};
-use crate::digest::{EMPTY_HEX, sha256_hex};
+use crate::digest::{EMPTY_HEX, lower_hex, sha256_hex};
 
 /// Signs, or verifies, one chunk after the other.
 #[derive(Debug, Clone)]
@@ -22,14 +21,14 @@ impl ChunkSigner {
     }
 
     /// The signature of the next chunk, which has this hash.
-    pub(super) fn sign_chunk(&mut self, chunk: &digest::Digest) -> &str {
+    pub(super) fn sign_chunk(&mut self, chunk: &[u8; 32]) -> &str {
         let to_sign = format!(
             "AWS4-HMAC-SHA256-PAYLOAD\n{}\n{}\n{}\n{}\n{}",
             self.amz_date,
             self.scope,
             self.previous,
             EMPTY_HEX,
-            hex::encode(chunk)
+            lower_hex(chunk)
         );
         self.previous = self.key.sign_hex(&to_sign);
         &self.previous
@@ -49,7 +48,7 @@ impl ChunkSigner {
     }
 
     /// Whether `provided` signs the next chunk. In constant time.
-    pub(super) fn accepts_chunk(&mut self, chunk: &digest::Digest, provided: &[u8; 32]) -> bool {
+    pub(super) fn accepts_chunk(&mut self, chunk: &[u8; 32], provided: &[u8; 32]) -> bool {
         is_signature(self.sign_chunk(chunk), provided)
     }
 

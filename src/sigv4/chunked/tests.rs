@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     clock::Timestamp,
+    digest::sha256,
     secret::SecretAccessKey,
     sigv4::{PayloadHash, SigningKey},
 };
@@ -226,8 +227,7 @@ fn only_the_last_signed_chunk_may_be_small() {
     let mut signer_ = signer("secret");
     let mut body = Vec::new();
     for chunk in [&b"one"[..], b"two", b""] {
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, chunk);
-        let signature = signer_.sign_chunk(&hash).to_owned();
+        let signature = signer_.sign_chunk(&sha256(chunk)).to_owned();
         body.extend_from_slice(format!("{:x};chunk-signature={signature}\r\n", chunk.len()).as_bytes());
         body.extend_from_slice(chunk);
         body.extend_from_slice(b"\r\n");
