@@ -1,6 +1,7 @@
 """How many instructions each piece of a request takes, counted by callgrind, beside those in benches/instructions.json.
 
-Machines that run the same program count the same, however busy they are; a piece that takes 5 % more or less than is written down fails.
+Machines that run the same program count the same, however busy they are; a piece that takes 5 % more or less than is written down fails,
+unless that is less than a thousand: so much moves between the pieces when the compiler draws the line between two of its units elsewhere.
 
     python benches/instructions.py            compares
     python benches/instructions.py --accept   writes down what it counts; say in the commit why it changed
@@ -21,6 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 STORED = ROOT / "benches" / "instructions.json"
 PROGRAM = ROOT / "target" / "release" / "examples" / "instructions"
 MARGIN = 0.05
+# An unrelated line elsewhere took 662 off one piece of 11,601.
+MOVES = 1_000
 
 
 def collected(piece, runs):
@@ -49,7 +52,7 @@ def compare(found, known):
     good = True
     for piece in [*found, *(gone for gone in known if gone not in found)]:
         now, then = found.get(piece), known.get(piece)
-        is_close = now is not None and then is not None and abs(now - then) <= MARGIN * then
+        is_close = now is not None and then is not None and abs(now - then) <= max(MARGIN * then, MOVES)
         good &= is_close
         change = f"{(now / then - 1) * 100:+6.1f} %" if now and then else ""
         shown = f"{now:,}" if now is not None else "gone"

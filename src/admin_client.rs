@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{outbound_tls::client_config, secret::AdminToken};
+use crate::{
+    outbound_tls::{ClientCertificate, client_config, client_config_showing},
+    secret::AdminToken,
+};
 
 /// The largest answer: a hundred thousand revocations.
 const MAX_ANSWER: usize = 64 << 20;
@@ -35,6 +38,8 @@ struct Tls {
     /// `None`: the system's authorities.
     ca_pem: Option<Vec<u8>>,
     name: ServerName<'static>,
+    /// What we show.
+    certificate: Option<ClientCertificate>,
 }
 
 impl Listener {
@@ -47,7 +52,15 @@ impl Listener {
     pub fn tls(address: SocketAddr, ca_pem: Option<Vec<u8>>, name: Option<ServerName<'static>>) -> Self {
         let address = to_connect(address);
         let name = name.unwrap_or_else(|| ServerName::from(address.ip()));
-        Self { address, tls: Some(Tls { ca_pem, name }) }
+        Self { address, tls: Some(Tls { ca_pem, name, certificate: None }) }
+    }
+
+    /// With a certificate of ours in place of a token.
+    pub fn showing(mut self, certificate: ClientCertificate) -> anyhow::Result<Self> {
+        let tls =
+            self.tls.as_mut().context("a certificate is shown over TLS, and [admin.tls] is not there")?;
+        tls.certificate = Some(certificate);
+        Ok(self)
     }
 }
 
@@ -84,10 +97,14 @@ impl<'a> AdminClient<'a> {
         let address = self.listener.address;
         let no_one = || format!("the admin listener at {address} cannot be reached: does the gateway run?");
         let stream = TcpStream::connect(address).await.with_context(no_one)?;
-        let Some(Tls { ca_pem, name }) = &self.listener.tls else {
+        let Some(Tls { ca_pem, name, certificate }) = &self.listener.tls else {
             return self.over(stream, method, path, body).await;
         };
-        let connector = TlsConnector::from(Arc::new(client_config(ca_pem.as_deref())?));
+        let config = match certificate {
+            None => client_config(ca_pem.as_deref())?,
+            Some(certificate) => client_config_showing(ca_pem.as_deref(), certificate.clone())?,
+        };
+        let connector = TlsConnector::from(Arc::new(config));
         let stream = connector.connect(name.clone(), stream).await;
         let untrusted = || format!("TLS with the admin listener at {address} fails");
         self.over(stream.with_context(untrusted)?, method, path, body).await

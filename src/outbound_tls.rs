@@ -1,9 +1,9 @@
-//! TLS towards the storage, providers, the directory and webhooks: whose certificates are believed.
+//! TLS towards the storage, providers, the directory and webhooks: whose certificates are believed, and which one is shown.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 /// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +18,46 @@ pub enum TrustError {
     Unusable(#[source] rustls::Error),
 }
 
+/// A certificate of ours, and the key to it.
+pub struct ClientCertificate {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientCertificate([redacted])")
+    }
+}
+
+impl Clone for ClientCertificate {
+    fn clone(&self) -> Self {
+        Self { chain: self.chain.clone(), key: self.key.clone_key() }
+    }
+}
+
+impl ClientCertificate {
+    /// Of PEM texts; `chain`: ours first.
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, rustls_pki_types::pem::Error> {
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { chain, key: PrivateKeyDer::from_pem_slice(key)? })
+    }
+}
+
 /// The given authorities and no others, or the system's.
 pub fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> {
+    Ok(believing(ca_pem)?.with_no_client_auth())
+}
+
+/// The same for somebody who shows a certificate.
+pub fn client_config_showing(
+    ca_pem: Option<&[u8]>,
+    shown: ClientCertificate,
+) -> Result<ClientConfig, TrustError> {
+    believing(ca_pem)?.with_client_auth_cert(shown.chain, shown.key).map_err(TrustError::Unusable)
+}
+
+fn believing(ca_pem: Option<&[u8]>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
     let mut roots = RootCertStore::empty();
     if let Some(pem) = ca_pem {
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -34,5 +72,5 @@ pub fn client_config(ca_pem: Option<&[u8]>) -> Result<ClientConfig, TrustError> 
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(TrustError::Unusable)?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots))
 }

@@ -39,9 +39,14 @@ struct Error {
     message: String,
 }
 
-/// Does it, and says in words what was done. `None`: there is nothing to lift by this id.
-pub async fn run(listener: &Listener, token: &AdminToken, task: Task) -> anyhow::Result<Option<String>> {
-    let admin = AdminClient::new(listener, Some(token), TIMEOUT);
+/// Does it, and says in words what was done. `None`: there is nothing to lift by this id. Without a `token` the listener shows a
+/// certificate.
+pub async fn run(
+    listener: &Listener,
+    token: Option<&AdminToken>,
+    task: Task,
+) -> anyhow::Result<Option<String>> {
+    let admin = AdminClient::new(listener, token, TIMEOUT);
     match task {
         Task::Revoke(wanted) => {
             let body = serde_json::json!({ "kind": wanted.kind, "value": wanted.value, "issued_before": wanted.issued_before });

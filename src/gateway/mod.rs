@@ -51,7 +51,7 @@ use crate::{
         profile::Profile, refuse_public,
     },
     server::{
-        Peer,
+        Peer, Unproven,
         hygiene::{self, CleanHead, HeadLimits},
     },
     sigv4::{Claim, RequestHead, Rules, SignedRequest},
@@ -147,6 +147,9 @@ impl Gateway {
         response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if ends_connection(&parts, &peer, response.status()) {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if !record.is_proven() && !response.status().is_success() {
+            response.extensions_mut().insert(Unproven);
         }
         record.status = response.status();
         response.map(|body| body.recorded(record))

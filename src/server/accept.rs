@@ -25,8 +25,10 @@ use tokio::{
 };
 
 use super::{
-    Peer, Settings, connection,
+    Peer, Settings,
+    connection::{self, Worker},
     memory::{Level, Memory},
+    turn::Turns,
 };
 
 /// How many connections may wait to be accepted.
@@ -36,7 +38,7 @@ const BACKLOG: i32 = 1024;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
 /// So many are accepted before those who are connected have their turn: a crowd is not to be noticed by them.
-const ACCEPTED_IN_A_TURN: usize = 16;
+const ACCEPTED_IN_A_TURN: usize = 4;
 /// After an error of the whole listener, such as no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -119,7 +121,7 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut connections = JoinSet::new();
-    let for_connections = stop.clone();
+    let worker = Worker { handler, turns: Turns::default(), stop: stop.clone() };
     let mut accepted_in_turn = 0;
     loop {
         if accepted_in_turn == ACCEPTED_IN_A_TURN {
@@ -140,7 +142,7 @@ where
                     continue;
                 };
                 let held = Held { _place: place, _slot: slot };
-                connections.spawn(connection::run(socket, peer, settings, handler.clone(), for_connections.clone(), held));
+                connections.spawn(connection::run(socket, peer, settings, worker.clone(), held));
             }
         }
     }

@@ -1,10 +1,10 @@
-//! Whether a connection has a request under way.
+//! Whether a connection has a request under way, and what its requests have proven.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -21,6 +21,16 @@ struct Counts {
     under_way: AtomicUsize,
     begun: AtomicUsize,
     given: AtomicU64,
+    standing: AtomicU8,
+}
+
+/// What the last answer on a connection says of whoever asks there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// There was none.
+    New,
+    Proven,
+    Refused,
 }
 
 impl Activity {
@@ -44,14 +54,33 @@ impl Activity {
         self.0.given.load(Ordering::Relaxed)
     }
 
+    pub(super) fn standing(&self) -> Standing {
+        match self.0.standing.load(Ordering::Relaxed) {
+            NEW => Standing::New,
+            PROVEN => Standing::Proven,
+            _ => Standing::Refused,
+        }
+    }
+
     pub(super) fn gave(&self, bytes: usize) {
         self.0.given.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
+const NEW: u8 = 0;
+const PROVEN: u8 = 1;
+const REFUSED: u8 = 2;
+
 /// A request that has not been answered to its end.
 #[derive(Debug)]
 pub(super) struct UnderWay(Activity);
+
+impl UnderWay {
+    /// The answer is there.
+    pub(super) fn answered(&self, is_proven: bool) {
+        self.0.0.standing.store(if is_proven { PROVEN } else { REFUSED }, Ordering::Relaxed);
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {

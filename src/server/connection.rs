@@ -21,12 +21,13 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Peer, Settings,
+    Limits, Peer, Settings, Unproven,
     accept::Held,
     activity::{Activity, Tracked},
     client_address,
     guarded_io::GuardedIo,
     proxy_protocol,
+    turn::Turns,
     untaken::{Replies, Untaken},
 };
 
@@ -51,6 +52,14 @@ struct Source {
     certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
+/// What a connection has in common with the others of its worker.
+#[derive(Debug, Clone)]
+pub(super) struct Worker<H> {
+    pub(super) handler: H,
+    pub(super) turns: Turns,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
 /// Serves one connection. Errors are the other end's doing and end here.
 ///
 /// What waits for the next request is what most connections are: each phase has its own box, so that a connection is not as large as
@@ -59,8 +68,7 @@ pub(super) async fn run<H, F, B>(
     socket: TcpStream,
     peer: SocketAddr,
     settings: Arc<Settings>,
-    handler: H,
-    stop: watch::Receiver<bool>,
+    worker: Worker<H>,
     _held: Held,
 ) where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
@@ -68,7 +76,7 @@ pub(super) async fn run<H, F, B>(
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    if let Err(cause) = serve(socket, peer, settings, handler, stop).await {
+    if let Err(cause) = serve(socket, peer, settings, worker).await {
         tracing::debug!(client = %peer.ip(), "connection ended: {cause}");
     }
 }
@@ -77,8 +85,7 @@ async fn serve<H, F, B>(
     mut socket: TcpStream,
     peer: SocketAddr,
     settings: Arc<Settings>,
-    handler: H,
-    stop: watch::Receiver<bool>,
+    worker: Worker<H>,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     H: Fn(Request<Incoming>, Peer) -> F + Clone + Send + Sync + 'static,
@@ -95,9 +102,14 @@ where
     }
     let Some(tls) = tls else {
         let protocol = timeout(settings.limits.header_timeout, sniff(&socket)).await??;
-        return Box::pin(speak(socket, protocol, source, settings, handler, stop)).await;
+        return Box::pin(speak(socket, protocol, source, settings, worker)).await;
     };
-    let accepting = Box::pin(TlsAcceptor::from(tls).accept(socket));
+    let accepting = Box::pin(async {
+        // A crowd of silent ones keeps nobody's turn.
+        socket.readable().await?;
+        worker.turns.handshake().await;
+        TlsAcceptor::from(tls).accept(socket).await
+    });
     let socket = timeout(settings.limits.tls_handshake_timeout, accepting).await??;
     let session = socket.get_ref().1;
     // A proxy that speaks the PROXY protocol passes the client's TLS on; any other has ended it and shows its own certificates.
@@ -108,7 +120,7 @@ where
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    Box::pin(speak(socket, protocol, source, settings, handler, stop)).await
+    Box::pin(speak(socket, protocol, source, settings, worker)).await
 }
 
 /// Looks at the first bytes without taking them.
@@ -135,8 +147,7 @@ async fn speak<S, H, F, B>(
     protocol: Protocol,
     source: Source,
     settings: Arc<Settings>,
-    handler: H,
-    mut stop: watch::Receiver<bool>,
+    Worker { handler, turns, mut stop }: Worker<H>,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -156,19 +167,19 @@ where
         let certificates = source.certificates.clone();
         // Not a part of the connection, which has it also while there is no request.
         let answer = Box::pin(handler(request, Peer { address, tls: source.tls, proxied, certificates }));
+        let queue = turns.queue(activity.standing());
         async move {
+            if let Some(queue) = queue {
+                queue.turn().await;
+            }
             let reply = answer.await;
+            under_way.answered(reply.extensions().get::<Unproven>().is_none());
             Ok::<_, Infallible>(reply.map(|body| Tracked { body: Box::pin(body), under_way }))
         }
     });
     match protocol {
         Protocol::Http1 => {
-            let mut server = http1::Builder::new();
-            server
-                .half_close(false)
-                .max_headers(limits.max_headers)
-                .max_buf_size(BUFFER.max(limits.max_head_size));
-            server.timer(TokioTimer::new()).header_read_timeout(None);
+            let server = http1_server(&limits);
             let mut connection = pin!(server.serve_connection(io, service));
             tokio::select! {
                 ended = connection.as_mut() => return Ok(ended?),
@@ -202,6 +213,13 @@ where
             }
         }
     }
+}
+
+fn http1_server(limits: &Limits) -> http1::Builder {
+    let mut server = http1::Builder::new();
+    server.half_close(false).max_headers(limits.max_headers).max_buf_size(BUFFER.max(limits.max_head_size));
+    server.timer(TokioTimer::new()).header_read_timeout(None);
+    server
 }
 
 fn http2_server(max_head_size: usize) -> http2::Builder<TokioExecutor> {

@@ -42,7 +42,7 @@ pub(super) struct GuardedIo<S> {
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
 /// So much of it in a turn: nobody waits for what is thrown away.
-const LINGER_TURN: usize = 16 * 1024;
+const LINGER_TURN: usize = 4096;
 
 /// What the connection waits for when no request is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,27 +125,21 @@ impl<S> GuardedIo<S> {
 }
 
 impl<S: AsyncRead + Unpin> GuardedIo<S> {
-    /// Ready when the client has closed its side too, or has had its time.
+    /// Ready when the client has closed its side too, or has had its time. A piece in each turn.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let (until, left) =
             self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
-        let mut scratch = [0; 8192];
-        let mut taken = 0;
-        loop {
-            if taken >= LINGER_TURN {
+        let mut scratch = [0; LINGER_TURN];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
+                *left = left.saturating_sub(buffer.filled().len());
                 give_way(context);
-                return until.as_mut().poll(context);
             }
-            let mut buffer = ReadBuf::new(&mut scratch);
-            match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
-                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
-                    taken += buffer.filled().len();
-                    *left = left.saturating_sub(buffer.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return until.as_mut().poll(context),
-            }
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => {}
         }
+        until.as_mut().poll(context)
     }
 }
 

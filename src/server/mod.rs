@@ -89,6 +89,11 @@ pub struct Peer {
     pub certificates: Option<Arc<[CertificateDer<'static>]>>,
 }
 
+/// Stands in the extensions of an answer to somebody who has not proven who they are. More requests of such a connection have
+/// their turn after all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unproven;
+
 impl Peer {
     /// Whether somebody between the client and us could have read the same bytes as other requests.
     pub fn may_be_shared(&self) -> bool {

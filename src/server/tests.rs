@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    Drained, Limits, Peer, Places, Settings, TlsError, client_address,
+    Drained, Limits, Peer, Places, Settings, TlsError, Unproven, client_address,
     hygiene::{self, HeadLimits, Problem},
     listen, serve, tls_config,
 };
@@ -66,6 +66,17 @@ async fn whole(request: Request<Incoming>, peer: Peer) -> Response<Full<Bytes>> 
         "/slow" => tokio::time::sleep(Duration::from_millis(300)).await,
         "/forever" => std::future::pending().await,
         "/panic" => panic!("on purpose"),
+        // As long as a storage takes that answers at once.
+        "/storage" => {
+            for _ in 0..5 {
+                tokio::task::yield_now().await;
+            }
+        }
+        "/refused" => {
+            let mut refusal = Response::new(Full::default());
+            refusal.extensions_mut().insert(Unproven);
+            return refusal;
+        }
         "/certificates" => {
             let seen = peer.certificates.map_or_else(|| "none".to_owned(), |chain| shown(&chain));
             return Response::new(Full::new(Bytes::from(seen)));
@@ -562,4 +573,59 @@ async fn a_panic_while_a_body_streams_cuts_its_connection_or_stream_and_no_other
     assert!(ended.is_err(), "a clean end");
     assert_eq!(slow.await.unwrap().status(), 200);
     assert_eq!(client.send_request(ask("/")).await.unwrap().status(), 200);
+}
+
+/// Sends a request and waits for its answer, or for so many.
+async fn asked(socket: &mut TcpStream, path: &str, times: usize) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n").repeat(times);
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let (mut received, mut answers) = (Vec::new(), 0);
+    while answers < times {
+        assert!(socket.read_buf(&mut received).await.unwrap() > 0, "the connection has ended");
+        answers = received.windows(8).filter(|seen| seen == b"HTTP/1.1").count();
+    }
+}
+
+/// How many answers a flood gets before one who has proven who they are gets theirs. All of it happens in one thread, so that does not
+/// depend on how fast the machine is.
+async fn answers_before_mine(path: &'static str) -> usize {
+    let server = start(Settings::default());
+    let mut mine = TcpStream::connect(server.address).await.unwrap();
+    asked(&mut mine, "/storage", 1).await;
+    let mut flood = Vec::new();
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        asked(&mut socket, path, 1).await;
+        flood.push(socket);
+    }
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n").repeat(10);
+    for socket in &mut flood {
+        assert_eq!(socket.try_write(request.as_bytes()).unwrap(), request.len());
+    }
+    asked(&mut mine, "/storage", 1).await;
+    let mut received = Vec::new();
+    for socket in &flood {
+        // What has not come yet is an error.
+        while socket.try_read_buf(&mut received).is_ok_and(|read| read > 0) {}
+    }
+    received.windows(8).filter(|seen| seen == b"HTTP/1.1").count()
+}
+
+#[tokio::test]
+async fn whoever_proved_who_they_are_is_answered_before_a_flood_of_refused_ones() {
+    let refused = answers_before_mine("/refused").await;
+    assert!(refused < 100, "{refused} of 2,000 were refused first");
+    // Without turns it looks so: nobody is held back who proves something.
+    let equals = answers_before_mine("/").await;
+    assert!(equals > 400, "only {equals}");
+}
+
+#[tokio::test]
+async fn one_proof_takes_a_connection_out_of_the_queue_of_the_refused() {
+    let server = start(Settings::default());
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    for path in ["/refused", "/", "/refused", "/refused", "/"] {
+        timeout(Duration::from_secs(5), asked(&mut socket, path, 1)).await.unwrap();
+    }
+    timeout(Duration::from_secs(5), asked(&mut socket, "/", 50)).await.unwrap();
 }

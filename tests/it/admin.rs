@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use daypass::{
     admin_client::Listener,
-    config, health,
+    config,
+    credentials::revocation::{Kind, Wanted},
+    health,
+    outbound_tls::ClientCertificate,
     revoke::{self, Task},
     secret::AdminToken,
 };
@@ -187,17 +190,40 @@ async fn the_commands_speak_tls_and_believe_the_given_authority_alone() {
         let called = Some(ServerName::try_from(name).unwrap());
         let known = Listener::tls(address, ca.clone(), called);
         assert_eq!(health::ask(&known, false).await.unwrap().says, "ready\n");
-        assert_eq!(revoke::run(&known, &token, Task::List).await.unwrap().unwrap(), "0 revocations\n");
+        assert_eq!(revoke::run(&known, Some(&token), Task::List).await.unwrap().unwrap(), "0 revocations\n");
         let other = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap().cert.pem().into_bytes();
         let wrong_ca = Listener::tls(address, Some(other), Some(ServerName::try_from(name).unwrap()));
         let wrong_name =
             Listener::tls(address, ca, Some(ServerName::try_from("elsewhere.internal").unwrap()));
         let by_the_systems = Listener::tls(address, None, Some(ServerName::try_from(name).unwrap()));
         for wrong in [wrong_ca, wrong_name, by_the_systems] {
-            let refused = revoke::run(&wrong, &token, Task::List).await.unwrap_err();
+            let refused = revoke::run(&wrong, Some(&token), Task::List).await.unwrap_err();
             assert!(refused.to_string().contains("TLS with the admin listener"), "{refused:#}");
         }
     }
+}
+
+#[tokio::test]
+async fn revoking_is_for_who_has_the_token_or_shows_a_certificate_of_the_operators_authority() {
+    let tls = Tls::start(WITH_TOKEN, "127.0.0.1").await;
+    let known = Listener::tls(tls.gateway.admin_address(), Some(tls.root.clone().into_bytes()), None);
+    let shown = |ca: &Ca| {
+        let key = KeyPair::generate().unwrap();
+        let made = CertificateParams::default().signed_by(&key, ca).unwrap();
+        ClientCertificate::from_pem(made.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    };
+    let listener = known.clone().showing(shown(&tls.ca)).unwrap();
+    let everything =
+        || Task::Revoke(Wanted { kind: Kind::Everything, value: String::new(), issued_before: None });
+    let done = revoke::run(&listener, None, everything()).await.unwrap().unwrap();
+    assert!(done.starts_with("revoked: "), "{done}");
+    let stranger = known.clone().showing(shown(&ca())).unwrap();
+    assert!(revoke::run(&stranger, None, everything()).await.is_err());
+    let nothing = revoke::run(&known, None, everything()).await.unwrap_err();
+    assert!(nothing.to_string().contains("401"), "{nothing:#}");
+    let plain = Listener::plain(tls.gateway.admin_address()).showing(shown(&tls.ca)).unwrap_err();
+    assert!(plain.to_string().contains("[admin.tls]"), "{plain:#}");
+    assert!(!format!("{listener:?}").contains("PRIVATE"), "{listener:?}");
 }
 
 #[tokio::test]

@@ -247,8 +247,10 @@ async fn ask_as_operators_do(gateway: &Gateway, session: &Keys) -> String {
     refused.is_error(400, "InvalidToken");
     told.push_str(&refused.text());
     let listener = Listener::plain(gateway.admin_address());
-    told.push_str(&revoke::run(&listener, &AdminToken::new(ADMIN_TOKEN), Task::List).await.unwrap().unwrap());
-    let wrong = revoke::run(&listener, &AdminToken::new("canary-wrong-admin-token"), Task::List).await;
+    told.push_str(
+        &revoke::run(&listener, Some(&AdminToken::new(ADMIN_TOKEN)), Task::List).await.unwrap().unwrap(),
+    );
+    let wrong = revoke::run(&listener, Some(&AdminToken::new("canary-wrong-admin-token")), Task::List).await;
     told.push_str(&format!("{:#}", wrong.unwrap_err()));
     assert!(!told.contains("canary-wrong-admin-token"), "{told}");
     told

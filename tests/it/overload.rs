@@ -254,3 +254,44 @@ async fn sessions_in_the_cache_are_given_up_for_memory_and_none_of_them_ends() {
     }
     assert_eq!(metric(&gateway, "daypass_session_cache_total{result=\"miss\"}").await, 2);
 }
+
+/// All of it happens in one thread, so what is counted does not depend on how fast the machine is.
+#[tokio::test]
+async fn a_flood_of_wrong_signatures_and_logins_waits_for_one_who_has_keys() {
+    let gateway = Gateway::start().await;
+    let keys = gateway.session().await;
+    // Once before, so that the connection to the storage is there.
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    let wrong = Keys { secret: "wrong".into(), ..keys.clone() };
+    let signature = call("GET", "/bucket/key").at(gateway.now()).sign(&wrong, gateway.address()).head();
+    let login = format!(
+        "POST /?Action=AssumeRole&Version=2011-06-15 HTTP/1.1\r\nhost: {}\r\n\r\n",
+        gateway.address()
+    );
+    let (mut flood, each) = (Vec::new(), 10);
+    for request in [signature, login.into_bytes()] {
+        for _ in 0..100 {
+            let mut socket = TcpStream::connect(gateway.address()).await.unwrap();
+            socket.write_all(&request).await.unwrap();
+            let mut answer = Vec::new();
+            while !answer.trim_ascii_end().ends_with(b">") {
+                assert!(socket.read_buf(&mut answer).await.unwrap() > 0, "the connection has ended");
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 40"), "{}", String::from_utf8_lossy(&answer));
+            flood.push((socket, request.clone()));
+        }
+    }
+    for (socket, request) in &flood {
+        let requests = request.repeat(each);
+        assert_eq!(socket.try_write(&requests).unwrap(), requests.len());
+    }
+    gateway.send(&keys, call("GET", "/bucket/key")).await.is_ok();
+    let mut received = Vec::new();
+    for (socket, _) in &flood {
+        // What has not come yet is an error.
+        while socket.try_read_buf(&mut received).is_ok_and(|read| read > 0) {}
+    }
+    let refused = received.windows(8).filter(|seen| seen == b"HTTP/1.1").count();
+    assert!(refused < 200, "{refused} of {} were refused before the request", flood.len() * each);
+    assert_eq!(gateway.backend().requests().len(), 2);
+}

@@ -324,7 +324,7 @@ async fn without_a_token_in_the_configuration_the_api_is_off_and_says_so() {
     let token = AdminToken::new(TOKEN);
     let refused = revoke::run(
         &Listener::plain(gateway.admin_address()),
-        &token,
+        Some(&token),
         Task::Lift("0123456789abcdef".to_owned()),
     )
     .await;
@@ -383,7 +383,7 @@ async fn the_command_revokes_lists_and_lifts() {
     let session = gateway.role_session("first").await;
     let token = AdminToken::new(TOKEN);
     let listener = Listener::plain(gateway.admin_address());
-    let run = async |task| revoke::run(&listener, &token, task).await;
+    let run = async |task| revoke::run(&listener, Some(&token), task).await;
     let wanted = Wanted { kind: Kind::Role, value: "first".to_owned(), issued_before: None };
     let done = run(Task::Revoke(wanted)).await.unwrap().unwrap();
     assert!(
@@ -400,7 +400,7 @@ async fn the_command_revokes_lists_and_lifts() {
     let wanted = Wanted { kind: Kind::Identity, value: "eve".to_owned(), issued_before: None };
     let refused = run(Task::Revoke(wanted)).await.unwrap_err();
     assert!(refused.to_string().contains("400: `value` is no identity"), "{refused}");
-    let wrong = revoke::run(&listener, &AdminToken::new("another-token-0000"), Task::List).await;
+    let wrong = revoke::run(&listener, Some(&AdminToken::new("another-token-0000")), Task::List).await;
     assert!(wrong.unwrap_err().to_string().contains("401"));
 }
 

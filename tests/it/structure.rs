@@ -19,7 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["gateway"],
     &["config"],
     &["app", "explain", "health", "lint", "online", "revoke"],
-    &["demo"],
+    &["arguments", "demo"],
     &["main"],
 ];
 
