@@ -54,10 +54,10 @@ fn main() -> anyhow::Result<()> {
 
 fn grant(now: Timestamp) -> Grant {
     Grant {
-        origin: Origin::User("rig".to_owned()),
+        origin: Origin::User("rig".into()),
         authority: Authority::Role {
-            role: "everything".to_owned(),
-            session_name: "bench".to_owned(),
+            role: "everything".into(),
+            session_name: "bench".into(),
             via: Vec::new(),
         },
         session_policy: None,

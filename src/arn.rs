@@ -3,16 +3,18 @@
 use std::fmt;
 
 /// Twelve digits, as AWS writes an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AccountId(String);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccountId([u8; 12]);
 
 impl AccountId {
     pub fn parse(text: &str) -> Option<Self> {
-        (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| Self(text.to_owned()))
+        let digits = <[u8; 12]>::try_from(text.as_bytes()).ok()?;
+        digits.iter().all(u8::is_ascii_digit).then_some(Self(digits))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        // They are digits.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
     pub fn user(&self, name: &str) -> String {
@@ -32,13 +34,14 @@ impl AccountId {
     }
 
     pub fn assumed_role(&self, role: &str, session_name: &str) -> String {
-        format!("arn:aws:sts::{self}:assumed-role/{role}/{session_name}")
+        // Written on every request.
+        ["arn:aws:sts::", self.as_str(), ":assumed-role/", role, "/", session_name].concat()
     }
 }
 
 impl fmt::Display for AccountId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,16 +1,20 @@
 //! Values that must not be printed, and the names that may.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, fmt};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use secrecy::{ExposeSecret, SecretString};
+use smol_str::SmolStr;
+use zeroize::Zeroizing;
 
-/// An access key id: public, printed in logs and answers, the name of a key pair.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccessKeyId(Arc<str>);
+/// An access key id: public, printed in logs and answers, the name of a key pair. Ids of the length of AWS's lie where they are
+/// used, for there may be a million.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AccessKeyId(SmolStr);
 
 impl AccessKeyId {
-    pub fn new(id: impl Into<Arc<str>>) -> Self {
+    pub fn new(id: impl Into<SmolStr>) -> Self {
         Self(id.into())
     }
 
@@ -21,7 +25,7 @@ impl AccessKeyId {
 
 impl Borrow<str> for AccessKeyId {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
@@ -33,7 +37,7 @@ impl fmt::Display for AccessKeyId {
 
 impl fmt::Debug for AccessKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
@@ -71,6 +75,28 @@ impl fmt::Debug for SecretAccessKey {
     }
 }
 
+/// The secret of temporary credentials in its 30 bytes, of which its 40 characters are the base64. Wiped on drop.
+pub struct SessionSecret(Zeroizing<[u8; Self::LENGTH]>);
+
+impl SessionSecret {
+    pub const LENGTH: usize = 30;
+
+    pub fn new(bytes: Zeroizing<[u8; Self::LENGTH]>) -> Self {
+        Self(bytes)
+    }
+
+    /// As the client holds it: no character that a shell, a URL or `MC_HOST_x` would take for its own.
+    pub fn text(&self) -> SecretAccessKey {
+        SecretAccessKey::new(URL_SAFE.encode(self.0.as_slice()))
+    }
+}
+
+impl fmt::Debug for SessionSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionSecret([redacted])")
+    }
+}
+
 /// A session token as the client holds it: whoever has it and the secret is the session, so it prints as little as the secret.
 #[derive(Clone)]
 pub struct SessionToken(SecretString);
@@ -80,20 +106,9 @@ impl SessionToken {
         Self(SecretString::from(token.into()))
     }
 
-    /// The one way to the text: for opening, comparing, and the STS answer.
+    /// The one way to the text: for the STS answer.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
-    }
-
-    /// Whether `presented` is this token, in time that does not depend on where they differ.
-    pub fn is(&self, presented: &str) -> bool {
-        same(self.expose(), presented)
-    }
-}
-
-impl fmt::Debug for SessionToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SessionToken([redacted])")
     }
 }
 
@@ -131,15 +146,10 @@ mod tests {
     fn debug_of_a_secret_shows_nothing_of_it() {
         let secret = SecretAccessKey::new("wJalrXUtnFEMI");
         let token = SessionToken::new("FwoGZXIvYXdzEBY");
-        let printed = format!("{secret:?} {token:?} {:#?}", (&secret, &token));
+        let derived = SessionSecret::new(Zeroizing::new([0x5a; SessionSecret::LENGTH]));
+        let printed = format!("{secret:?} {token:?} {derived:?} {:#?}", (&secret, &token, &derived));
         assert!(!printed.contains("wJalr") && !printed.contains("FwoG"), "{printed}");
+        assert!(!printed.contains("90") && !printed.contains("WlpaWlpa"), "{printed}");
         assert!(printed.contains("[redacted]"));
-    }
-
-    #[test]
-    fn a_token_is_only_itself() {
-        let token = SessionToken::new("abc");
-        assert!(token.is("abc"));
-        assert!(!token.is("abd") && !token.is("ab") && !token.is(""));
     }
 }

@@ -146,7 +146,7 @@ impl World {
 
     pub(crate) fn grant() -> Grant {
         Grant {
-            origin: Origin::User("bench".to_owned()),
+            origin: Origin::User("bench".into()),
             authority: Authority::Own,
             session_policy: None,
             tags: SessionTags::default(),

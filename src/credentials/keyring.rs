@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use aws_lc_rs::{
+    error::Unspecified,
+    hkdf::{self, HKDF_SHA256, KeyType, Prk},
+    rand::{SecureRandom, SystemRandom},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -13,7 +17,38 @@ pub(super) type KeyId = [u8; 4];
 /// One sealing key.
 pub(super) struct SealingKey {
     pub(super) id: KeyId,
-    pub(super) secret: Zeroizing<[u8; 32]>,
+    secret: Zeroizing<[u8; 32]>,
+    /// Made of it once, so that a token costs no more than an expansion.
+    root: Prk,
+}
+
+impl SealingKey {
+    fn new(id: KeyId, secret: Zeroizing<[u8; 32]>) -> Result<Self, Unspecified> {
+        let extracted = hkdf::Salt::new(HKDF_SHA256, b"daypass sealing key").extract(secret.as_slice());
+        let root = extracted.expand(&[b"root"], HKDF_SHA256)?.into();
+        Ok(Self { id, secret, root })
+    }
+
+    /// A key of its own for each label and salt; no salt is longer than another.
+    pub(super) fn derive<const N: usize>(
+        &self,
+        label: &[u8],
+        salt: &[u8],
+    ) -> Result<Zeroizing<[u8; N]>, Unspecified> {
+        let mut bytes = Zeroizing::new([0; N]);
+        self.root.expand(&[label, salt], Length(N))?.fill(bytes.as_mut_slice())?;
+        Ok(bytes)
+    }
+}
+
+/// How many bytes are derived.
+#[derive(Debug, Clone, Copy)]
+struct Length(usize);
+
+impl KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
 }
 
 /// At least one sealing key, newest first.
@@ -64,7 +99,7 @@ impl Keyring {
     }
 
     /// A new key as a line of a keyring.
-    pub fn generate_line() -> Result<String, aws_lc_rs::error::Unspecified> {
+    pub fn generate_line() -> Result<String, Unspecified> {
         let mut bytes = Zeroizing::new([0; 36]);
         SystemRandom::new().fill(bytes.as_mut_slice())?;
         let (id, secret) = bytes.split_at(4);
@@ -92,5 +127,5 @@ fn parse_line(line: &str) -> Option<SealingKey> {
     hex::decode_to_slice(id_text, &mut id).ok()?;
     let decoded = Zeroizing::new(STANDARD.decode(secret_text).ok()?);
     let secret = Zeroizing::new(<[u8; 32]>::try_from(decoded.as_slice()).ok()?);
-    Some(SealingKey { id, secret })
+    SealingKey::new(id, secret).ok()
 }

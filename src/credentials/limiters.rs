@@ -57,7 +57,7 @@ impl Limiters {
     /// What bounds a session; `None`: nothing does.
     fn of(&self, session: &Session) -> Option<Arc<SessionLimits>> {
         let role = match &session.authority {
-            Authority::Role { role, .. } => self.roles.get(role),
+            Authority::Role { role, .. } => self.roles.get(role.as_str()),
             Authority::Own | Authority::Federated { .. } => None,
         };
         let user = session.origin.user().and_then(|user| self.users.get(user));

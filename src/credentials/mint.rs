@@ -4,12 +4,12 @@ use aws_lc_rs::{
     error::Unspecified,
     rand::{SecureRandom, SystemRandom},
 };
-use base64::{Engine as _, engine::general_purpose::URL_SAFE};
+use smol_str::SmolStr;
 use zeroize::Zeroizing;
 
 use crate::{
     clock::Timestamp,
-    secret::{AccessKeyId, SecretAccessKey, SessionToken},
+    secret::{AccessKeyId, SecretAccessKey, SessionSecret, SessionToken},
 };
 
 /// Why there are no credentials.
@@ -34,21 +34,19 @@ pub struct TemporaryCredentials {
 /// The characters of AWS's access key ids after their prefix.
 pub(super) const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// An access key id of `prefix` and 16 characters, and a secret of 40: 80 and 240 random bits. The secret has no character
-/// that a shell, a URL or `MC_HOST_x` would take for its own.
-pub(super) fn key_pair(
-    prefix: &str,
-    random: &SystemRandom,
-) -> Result<(AccessKeyId, SecretAccessKey), Unspecified> {
-    let mut bytes = Zeroizing::new([0_u8; 16 + 30]);
-    random.fill(bytes.as_mut_slice())?;
-    let (id, secret) = bytes.split_at(16);
+/// Four characters that say what kind it is, and 16 of 80 random bits.
+pub(super) fn access_key_id(prefix: &str, random: &SystemRandom) -> Result<AccessKeyId, Unspecified> {
+    let mut bytes = [0_u8; 16];
+    random.fill(&mut bytes)?;
     // 256 is a multiple of 32, so every character is as likely as any other.
-    let id: String = id.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)])).collect();
-    Ok((AccessKeyId::new(format!("{prefix}{id}")), SecretAccessKey::new(URL_SAFE.encode(secret))))
+    let random = bytes.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
+    Ok(AccessKeyId::new(prefix.chars().chain(random).collect::<SmolStr>()))
 }
 
-/// A long-term key pair for a `[[user]]`.
+/// A long-term key pair for a `[[user]]`; the secret is of the form of temporary ones, 240 random bits.
 pub fn generate_user_keys() -> Result<(AccessKeyId, SecretAccessKey), Unspecified> {
-    key_pair("AKIA", &SystemRandom::new())
+    let random = SystemRandom::new();
+    let mut bytes = Zeroizing::new([0; SessionSecret::LENGTH]);
+    random.fill(bytes.as_mut_slice())?;
+    Ok((access_key_id("AKIA", &random)?, SessionSecret::new(bytes).text()))
 }

@@ -1,5 +1,6 @@
 //! Sessions: minted, sealed into tokens, cached, and the one way from a signed request to its session.
 
+mod contents;
 mod error;
 mod keyring;
 mod limiters;

@@ -1,6 +1,8 @@
 //! Who there is and what they may do, as the configuration says now.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
+
+use smol_str::SmolStr;
 
 use super::{
     mint::BASE32,
@@ -20,20 +22,31 @@ pub struct Principals {
     pub account: AccountId,
     pub directory: Directory,
     pub policies: PolicyRegistry,
-    /// What a user may do without a role, by the user's name.
-    of_users: HashMap<String, Arc<PolicySet>>,
-    of_roles: HashMap<String, Arc<PolicySet>>,
+    /// By the user's name, without a role.
+    of_users: HashMap<String, Known>,
+    of_roles: HashMap<String, Known>,
     of_identities: IdentityPolicies,
     /// What policies and trust rules may ask of an identity.
     pub asked: AskedClaims,
 }
 
+/// What is found out once about a user or a role.
+#[derive(Debug)]
+struct Known {
+    policies: Arc<PolicySet>,
+    unique_id: String,
+}
+
 impl Principals {
     /// Policies that cannot be found are no policies, and no policies allow nothing.
     pub fn new(account: AccountId, directory: Directory, policies: PolicyRegistry) -> Self {
-        let resolve = |names: &[String]| Arc::new(policies.resolve(names).unwrap_or_default());
-        let of_users = directory.users().map(|user| (user.name.clone(), resolve(&user.policies))).collect();
-        let of_roles = directory.roles().map(|role| (role.name.clone(), resolve(&role.policies))).collect();
+        let known = |name: &String, unique_id, names: &[String]| {
+            let policies = Arc::new(policies.resolve(names).unwrap_or_default());
+            (name.clone(), Known { policies, unique_id })
+        };
+        let users = directory.users().map(|user| known(&user.name, user_id(&user.name), &user.policies));
+        let roles = directory.roles().map(|role| known(&role.name, role_id(&role.name), &role.policies));
+        let (of_users, of_roles) = (users.collect(), roles.collect());
         let of_identities = IdentityPolicies::default();
         let mut principals = Self {
             account,
@@ -72,12 +85,12 @@ impl Principals {
 
     /// The policies of a role.
     pub fn of_role(&self, name: &str) -> Option<&Arc<PolicySet>> {
-        self.of_roles.get(name)
+        self.of_roles.get(name).map(|role| &role.policies)
     }
 
     /// The policies that a user has without a role.
     pub fn of_user(&self, name: &str) -> Option<&Arc<PolicySet>> {
-        self.of_users.get(name)
+        self.of_users.get(name).map(|user| &user.policies)
     }
 
     /// The policies of whoever is behind a session; `None` when they are gone, or one of them is no longer trusted. Found once for
@@ -112,20 +125,20 @@ impl Principals {
             (_, Proven::Identity(identity)) => {
                 self.policies.resolve(&self.own_policies(identity)).map(Arc::new)
             }
-            (_, Proven::User(user)) => self.of_users.get(&user.name).cloned(),
+            (_, Proven::User(user)) => self.of_user(&user.name).cloned(),
             (_, Proven::Role(_)) => None,
         }
     }
 
     /// The policies of a role, if the way to it is still open.
-    pub fn policies_in_role(&self, role: &str, via: &[String], first: Proven<'_>) -> Option<Arc<PolicySet>> {
+    pub fn policies_in_role(&self, role: &str, via: &[SmolStr], first: Proven<'_>) -> Option<Arc<PolicySet>> {
         let mut proven = first;
-        for name in via.iter().map(String::as_str).chain([role]) {
+        for name in via.iter().map(SmolStr::as_str).chain([role]) {
             let next = self.directory.role(name)?;
             self.directory.trust(next, proven)?;
             proven = Proven::Role(&next.name);
         }
-        self.of_roles.get(role).cloned()
+        self.of_role(role).cloned()
     }
 
     /// The names of the policies that an identity has without a role.
@@ -149,7 +162,7 @@ impl Principals {
         let issued_at = session.is_temporary().then_some(session.issued_at);
         let now = identity.map(|now| Origin::Identity(Box::new(now.clone())));
         let origin = now.as_ref().unwrap_or(&session.origin);
-        self.principal(origin, &session.authority, &session.tags, issued_at)
+        self.principal(origin, &session.authority, session.tags(), issued_at)
     }
 
     /// Who somebody is, as policies and logs see it.
@@ -168,10 +181,10 @@ impl Principals {
             (Authority::Role { role, session_name, .. }, _) => (
                 PrincipalType::AssumedRole,
                 account.assumed_role(role, session_name),
-                format!("{}:{session_name}", role_id(role)),
+                [&*id_in(&self.of_roles, role, role_id), ":", session_name].concat(),
             ),
             (Authority::Own, Origin::User(user)) => {
-                (PrincipalType::User, account.user(user), unique_id("AIDA", user))
+                (PrincipalType::User, account.user(user), id_in(&self.of_users, user, user_id).into_owned())
             }
             (Authority::Own, Origin::Identity(identity)) => federated(&identity.path()),
             (Authority::Federated { name }, _) => federated(name),
@@ -184,8 +197,8 @@ impl Principals {
             }
         };
         Principal {
-            arn: arn.into(),
-            account: account.clone(),
+            arn,
+            account: *account,
             kind,
             user_id,
             username,
@@ -194,6 +207,11 @@ impl Principals {
             issued_at,
         }
     }
+}
+
+/// Of somebody of the configuration it is known; the others are gone, or not there yet.
+fn id_in<'k>(known: &'k HashMap<String, Known>, name: &str, make: fn(&str) -> String) -> Cow<'k, str> {
+    known.get(name).map_or_else(|| make(name).into(), |known| known.unique_id.as_str().into())
 }
 
 fn values(claim: &Claim) -> Values<'static> {
@@ -239,6 +257,10 @@ impl IdentityPolicies {
 /// Stands for AWS's unique id of a role.
 pub fn role_id(role: &str) -> String {
     unique_id("AROA", role)
+}
+
+fn user_id(user: &str) -> String {
+    unique_id("AIDA", user)
 }
 
 /// AWS gives everybody an id that no later namesake has. Here it follows from the name, so that every replica gives the same.

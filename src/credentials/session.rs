@@ -1,44 +1,54 @@
 //! What one set of temporary credentials stands for.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
+use smol_str::{SmolStr, format_smolstr};
 
+use super::seal::TokenHash;
 use crate::{
     clock::Timestamp,
     iam::{Policy, PolicyRegistry, PolicySet, Principal},
     identity::Identity,
     rate::SessionLimits,
-    secret::{AccessKeyId, SecretAccessKey, SessionToken},
+    secret::{AccessKeyId, SecretAccessKey, SessionSecret},
     sigv4::SigningKey,
 };
 
 /// Whose rights a session has. Policies are named, never copied, so that an edit of the configuration reaches live
 /// sessions at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub enum Authority {
     /// `AssumeRole` with a role; `via`: the roles by whose sessions it was assumed, the first one first.
+    #[serde(rename = "r")]
     Role {
-        role: String,
-        session_name: String,
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        via: Vec<String>,
+        #[serde(rename = "r")]
+        role: SmolStr,
+        #[serde(rename = "n")]
+        session_name: SmolStr,
+        #[serde(rename = "v", default, skip_serializing_if = "Vec::is_empty")]
+        via: Vec<SmolStr>,
     },
     /// `GetFederationToken`: the user's own policies, and never more than the session policy.
-    Federated { name: String },
+    #[serde(rename = "f")]
+    Federated {
+        #[serde(rename = "n")]
+        name: SmolStr,
+    },
     /// The own policies of whoever is behind it: `GetSessionToken`, or a role left out as MinIO's clients do it.
+    #[serde(rename = "o")]
     Own,
 }
 
 /// Who is behind a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum Origin {
     /// The user whose long-term key asked.
-    User(String),
+    #[serde(rename = "u")]
+    User(SmolStr),
     /// Somebody who was proven by another: a name of its own kind, which no user can have.
+    #[serde(rename = "i")]
     Identity(Box<Identity>),
 }
 
@@ -86,135 +96,80 @@ pub struct SessionTags {
 }
 
 impl SessionTags {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.tags.is_empty()
+    }
+
+    /// Roughly what they take in memory: in the session and in the principal made of it.
+    fn size(&self) -> usize {
+        self.tags.iter().map(|(key, value)| 2 * (key.len() + value.len() + 48)).sum()
     }
 }
 
 /// An unexpired set of temporary credentials, or the long-term key of a user who may use it on S3.
+///
+/// There may be a million, each used as rarely as any other: what a request reads lies close together, and what most sessions
+/// lack takes no room in them.
 #[derive(Debug)]
 pub struct Session {
     pub access_key_id: AccessKeyId,
-    pub(super) secret: SecretAccessKey,
-    /// `None`: a long-term key, which has none.
-    pub(super) token: Option<SessionToken>,
+    pub(super) key: Key,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
     pub origin: Origin,
     pub authority: Authority,
-    pub(super) session_policy: Option<SessionPolicy>,
-    pub tags: SessionTags,
-    /// Resolved from names when it is first used, and kept.
-    session_set: OnceLock<Arc<PolicySet>>,
-    principal: OnceLock<Arc<Principal>>,
+    rest: Option<Box<Rest>>,
     /// Of whoever is behind it, found when it is first used, and kept; `None`: nobody is, or nobody trusts them.
     policies: OnceLock<Option<Arc<PolicySet>>>,
     /// What bounds its requests and bytes, found when it is first used, and kept; `None`: nothing does.
     limits: OnceLock<Option<Arc<SessionLimits>>>,
     /// The signing key of the day, region and service last used.
-    signing_key: ArcSwapOption<DerivedKey>,
+    signing_key: Mutex<Option<DerivedKey>>,
+}
+
+/// What its requests are signed with.
+#[derive(Debug)]
+pub(super) enum Key {
+    LongTerm(SecretAccessKey),
+    Temporary { secret: SessionSecret, token: TokenHash },
+}
+
+/// What sessions of a user without tags and a session policy do not have.
+#[derive(Debug)]
+struct Rest {
+    session_policy: Option<SessionPolicy>,
+    tags: SessionTags,
+    /// Resolved from names when it is first used, and kept.
+    session_set: OnceLock<Arc<PolicySet>>,
+    principal: OnceLock<Arc<Principal>>,
 }
 
 #[derive(Debug)]
 struct DerivedKey {
     day: i64,
-    region: String,
-    service: &'static str,
+    /// `us-east-1/s3`
+    place: SmolStr,
     key: SigningKey,
 }
 
-/// What is inside a token.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SealedSession {
-    access_key_id: String,
-    secret: String,
-    issued_at: i64,
-    expires_at: i64,
-    origin: Origin,
-    authority: Authority,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    policy: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    policy_names: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "SessionTags::is_empty", default)]
-    tags: SessionTags,
-}
-
 impl Session {
-    pub(super) fn new(
-        access_key_id: AccessKeyId,
-        secret: SecretAccessKey,
-        grant: Grant,
-        issued_at: Timestamp,
-    ) -> Self {
+    pub(super) fn new(access_key_id: AccessKeyId, key: Key, grant: Grant, issued_at: Timestamp) -> Self {
+        let Grant { origin, authority, session_policy, tags, expires_at } = grant;
+        let is_plain = session_policy.is_none() && tags.is_empty() && matches!(origin, Origin::User(_));
+        let (session_set, principal) = (OnceLock::new(), OnceLock::new());
+        let rest = (!is_plain).then(|| Box::new(Rest { session_policy, tags, session_set, principal }));
         Self {
             access_key_id,
-            secret,
-            token: None,
+            key,
             issued_at,
-            expires_at: grant.expires_at,
-            origin: grant.origin,
-            authority: grant.authority,
-            session_policy: grant.session_policy,
-            tags: grant.tags,
-            session_set: OnceLock::new(),
-            principal: OnceLock::new(),
+            expires_at,
+            origin,
+            authority,
+            rest,
             policies: OnceLock::new(),
             limits: OnceLock::new(),
-            signing_key: ArcSwapOption::empty(),
+            signing_key: Mutex::default(),
         }
-    }
-
-    pub(super) fn with_token(mut self, token: SessionToken) -> Self {
-        self.token = Some(token);
-        self
-    }
-
-    pub(super) fn to_sealed(&self) -> SealedSession {
-        SealedSession {
-            access_key_id: self.access_key_id.to_string(),
-            secret: self.secret.expose().to_owned(),
-            issued_at: self.issued_at.unix(),
-            expires_at: self.expires_at.unix(),
-            origin: self.origin.clone(),
-            authority: self.authority.clone(),
-            policy: self
-                .session_policy
-                .as_ref()
-                .and_then(|policy| policy.inline.as_ref())
-                .map(|(text, _)| text.clone()),
-            policy_names: self
-                .session_policy
-                .as_ref()
-                .map(|policy| policy.names.clone())
-                .filter(|names| !names.is_empty()),
-            tags: self.tags.clone(),
-        }
-    }
-
-    /// `None`: a session policy that no longer compiles, which must not become none.
-    pub(super) fn from_sealed(sealed: SealedSession, token: SessionToken) -> Option<Self> {
-        let inline = match sealed.policy {
-            None => None,
-            Some(document) => {
-                let compiled = Policy::parse(&document).ok()?;
-                Some((document, Arc::new(compiled)))
-            }
-        };
-        let names = sealed.policy_names;
-        let narrowed = inline.is_some() || names.is_some();
-        let session_policy = narrowed.then(|| SessionPolicy { inline, names: names.unwrap_or_default() });
-        let grant = Grant {
-            origin: sealed.origin,
-            authority: sealed.authority,
-            session_policy,
-            tags: sealed.tags,
-            expires_at: Timestamp::from_unix(sealed.expires_at),
-        };
-        let secret = SecretAccessKey::new(sealed.secret);
-        let issued_at = Timestamp::from_unix(sealed.issued_at);
-        Some(Self::new(AccessKeyId::new(sealed.access_key_id), secret, grant, issued_at).with_token(token))
     }
 
     /// Dead at the second it ends.
@@ -223,13 +178,28 @@ impl Session {
     }
 
     pub fn is_temporary(&self) -> bool {
-        self.token.is_some()
+        matches!(self.key, Key::Temporary { .. })
+    }
+
+    /// Whether this is its token; a long-term key has none.
+    pub(super) fn is_of(&self, presented: &str) -> bool {
+        matches!(&self.key, Key::Temporary { token, .. } if token.is_of(presented))
+    }
+
+    pub fn tags(&self) -> &SessionTags {
+        const NONE: &SessionTags = &SessionTags { tags: Vec::new(), transitive: Vec::new() };
+        self.rest.as_ref().map_or(NONE, |rest| &rest.tags)
+    }
+
+    pub(super) fn session_policy(&self) -> Option<&SessionPolicy> {
+        self.rest.as_ref()?.session_policy.as_ref()
     }
 
     /// What narrows it, if anything does. A name without a policy narrows to nothing.
     pub(super) fn session_set(&self, registry: &PolicyRegistry) -> Option<Arc<PolicySet>> {
-        let policy = match (&self.session_policy, &self.authority) {
-            (Some(policy), _) => policy,
+        let narrowed = self.rest.as_ref().zip(self.session_policy());
+        let (rest, policy) = match (narrowed, &self.authority) {
+            (Some(narrowed), _) => narrowed,
             // A federated user has no rights but those of its session policy.
             (None, Authority::Federated { .. }) => return Some(Arc::default()),
             (None, _) => return None,
@@ -242,7 +212,7 @@ impl Session {
                 Arc::new(PolicySet::new(inline.chain(named.policies().iter().cloned()).collect()))
             }
         };
-        Some(self.session_set.get_or_init(resolve).clone())
+        Some(rest.session_set.get_or_init(resolve).clone())
     }
 
     /// The policies of whoever is behind it, found once.
@@ -258,40 +228,42 @@ impl Session {
         self.limits.get_or_init(find).as_ref()
     }
 
-    /// Who this is, made once.
+    /// Who this is. Where it is two names it is made each time, which costs less than to fetch it from far memory, and no room.
     pub(super) fn principal(&self, make: impl FnOnce() -> Principal) -> Arc<Principal> {
-        self.principal.get_or_init(|| Arc::new(make())).clone()
+        match &self.rest {
+            None => Arc::new(make()),
+            Some(rest) => rest.principal.get_or_init(|| Arc::new(make())).clone(),
+        }
     }
 
     /// The key for a date, region and service; derived once and kept.
-    pub(super) fn signing_key(&self, on: Timestamp, region: &str, service: &'static str) -> SigningKey {
+    pub(super) fn signing_key(&self, on: Timestamp, region: &str, service: &str) -> SigningKey {
         let day = on.day();
-        if let Some(kept) = &*self.signing_key.load()
+        let mut kept = self.signing_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = &*kept
             && kept.day == day
-            && kept.region == region
-            && kept.service == service
+            && kept.place.strip_prefix(region).and_then(|rest| rest.strip_prefix('/')) == Some(service)
         {
             return kept.key.clone();
         }
-        let key = SigningKey::derive(&self.secret, on, region, service);
-        let derived = DerivedKey { day, region: region.to_owned(), service, key: key.clone() };
-        self.signing_key.store(Some(Arc::new(derived)));
+        let key = match &self.key {
+            Key::LongTerm(secret) => SigningKey::derive(secret, on, region, service),
+            Key::Temporary { secret, .. } => SigningKey::derive(&secret.text(), on, region, service),
+        };
+        *kept = Some(DerivedKey { day, place: format_smolstr!("{region}/{service}"), key: key.clone() });
         key
     }
 
-    /// Roughly what the session takes in memory, for the cache's bound.
+    /// What the session takes in memory with its place in the cache and what its first use leaves, for the cache's bound.
     pub(super) fn weight(&self) -> u32 {
-        let policy = self
-            .session_policy
-            .as_ref()
-            .and_then(|policy| policy.inline.as_ref())
-            .map_or(0, |(text, _)| text.len() * 8);
-        let token = self.token.as_ref().map_or(0, |token| token.expose().len());
+        let inline = self.session_policy().and_then(|policy| policy.inline.as_ref());
+        let policy = inline.map_or(0, |(text, _)| text.len() * 8);
+        let rest = self.rest.as_ref().map_or(0, |rest| 500 + policy + rest.tags.size());
         // Claims stand in the session and in the principal made of it.
         let claims = match &self.origin {
             Origin::User(_) => 0,
             Origin::Identity(identity) => 2 * identity.size(),
         };
-        u32::try_from(600 + token + policy + claims).unwrap_or(u32::MAX)
+        u32::try_from(600 + rest + claims).unwrap_or(u32::MAX)
     }
 }

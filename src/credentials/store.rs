@@ -3,18 +3,18 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::rand::SystemRandom;
-use moka::{Expiry, policy::EvictionPolicy, sync::Cache};
-use zeroize::Zeroizing;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::{
+    contents::Contents,
     error::{AuthenticationError, TokenProblem},
     keyring::Keyring,
     limiters::Limiters,
-    mint::{MintError, TemporaryCredentials, key_pair},
+    mint::{MintError, TemporaryCredentials, access_key_id},
     principals::Principals,
     revocation::{ChangeError, Revocations},
-    seal::{self, OpenError},
-    session::{Authority, Grant, Origin, Session, SessionTags},
+    seal::{self, OpenError, TokenHash},
+    session::{Authority, Grant, Key, Origin, Session, SessionTags},
 };
 use crate::{
     clock::Timestamp,
@@ -26,6 +26,10 @@ use crate::{
     telemetry::metrics::SessionCache,
 };
 
+/// How long a session stays in the cache that nobody uses. Whether it is over is decided by its own time alone, so this bounds
+/// for how long one that is over takes memory.
+const IDLE: Duration = Duration::from_secs(60 * 60);
+
 /// Mints sessions and finds them again.
 #[derive(Debug)]
 pub struct SessionStore {
@@ -33,39 +37,12 @@ pub struct SessionStore {
     principals: Arc<Principals>,
     /// The long-term keys as sessions of their own.
     long_term: HashMap<AccessKeyId, Arc<Session>>,
-    unexpired: Cache<AccessKeyId, Kept>,
+    kept: Cache<AccessKeyId, Arc<Session>>,
     random: SystemRandom,
     ldap: Option<Arc<Ldap>>,
     cache_seen: Arc<SessionCache>,
     revocations: Arc<Revocations>,
     limiters: Option<Arc<Limiters>>,
-}
-
-/// A session in the cache, with what was left of its life when it came in. The cache only tidies up by it: whether a
-/// session is over is decided by the session's own time.
-#[derive(Debug, Clone)]
-struct Kept {
-    session: Arc<Session>,
-    lifetime: Duration,
-}
-
-struct ByLifetime;
-
-impl Expiry<AccessKeyId, Kept> for ByLifetime {
-    fn expire_after_create(&self, _: &AccessKeyId, kept: &Kept, _: std::time::Instant) -> Option<Duration> {
-        Some(kept.lifetime)
-    }
-
-    // Without this, a replaced entry would keep the deadline of the old one.
-    fn expire_after_update(
-        &self,
-        _: &AccessKeyId,
-        kept: &Kept,
-        _: std::time::Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(kept.lifetime)
-    }
 }
 
 /// Proof that this request was signed with the keys of this session, which is alive. The only constructor is
@@ -124,24 +101,26 @@ impl SessionStore {
     pub fn new(keyring: Keyring, principals: Arc<Principals>, capacity: u64) -> Self {
         let long_term = principals.directory.users().map(|user| {
             let grant = Grant {
-                origin: Origin::User(user.name.clone()),
+                origin: Origin::User(user.name.as_str().into()),
                 authority: Authority::Own,
                 session_policy: None,
                 tags: SessionTags::default(),
                 expires_at: Timestamp::from_unix(i64::MAX),
             };
             let epoch = Timestamp::from_unix(0);
-            let session = Session::new(user.access_key_id.clone(), user.secret.clone(), grant, epoch);
+            let key = Key::LongTerm(user.secret.clone());
+            let session = Session::new(user.access_key_id.clone(), key, grant, epoch);
             (user.access_key_id.clone(), Arc::new(session))
         });
         Self {
             keyring,
             long_term: long_term.collect(),
             principals,
-            unexpired: Cache::builder()
+            kept: Cache::builder()
                 .max_capacity(capacity)
-                .weigher(|_, kept: &Kept| kept.session.weight())
-                .expire_after(ByLifetime)
+                .weigher(|_, session: &Arc<Session>| session.weight())
+                // A time of its own for each would take a node of a timer for each.
+                .time_to_idle(IDLE)
                 // The default policy may refuse to admit a new entry to a full cache; a new session is the one most
                 // likely used next.
                 .eviction_policy(EvictionPolicy::lru())
@@ -193,16 +172,16 @@ impl SessionStore {
 
     /// Makes the credentials that a grant stands for.
     pub fn mint(&self, grant: Grant, now: Timestamp) -> Result<TemporaryCredentials, MintError> {
-        let (access_key_id, secret) = key_pair("ASIA", &self.random)?;
-        let session = Session::new(access_key_id.clone(), secret.clone(), grant, now);
-        let session_token = seal::seal(&session, &self.keyring, &self.random)?;
+        let access_key_id = access_key_id("ASIA", &self.random)?;
+        let contents = Contents::of(&access_key_id, &grant, now);
+        let (session_token, secret) = seal::seal(&contents, &self.keyring, &self.random)?;
         if session_token.expose().len() > seal::MAX_TOKEN {
             return Err(MintError::TooLarge);
         }
-        let session = Arc::new(session.with_token(session_token.clone()));
-        let expiration = session.expires_at;
-        self.keep(session, now);
-        Ok(TemporaryCredentials { access_key_id, secret_access_key: secret, session_token, expiration })
+        let (secret_access_key, expiration) = (secret.text(), grant.expires_at);
+        let key = Key::Temporary { secret, token: TokenHash::of(session_token.expose()) };
+        self.keep(Arc::new(Session::new(access_key_id.clone(), key, grant, now)), now);
+        Ok(TemporaryCredentials { access_key_id, secret_access_key, session_token, expiration })
     }
 
     /// Whose S3 request this is: temporary keys, or the long-term key of a user with `s3_access`.
@@ -304,11 +283,11 @@ impl SessionStore {
                 Err(AuthenticationError::UnknownAccessKey { access_key_id: access_key_id.to_owned() })
             }
             (None, Some(presented)) => {
-                if let Some(kept) = self.unexpired.get(access_key_id)
-                    && kept.session.token.as_ref().is_some_and(|token| token.is(presented))
+                if let Some(session) = self.kept.get(access_key_id)
+                    && session.is_of(presented)
                 {
                     self.cache_seen.hit();
-                    return Ok(kept.session);
+                    return Ok(session);
                 }
                 let session = seal::open(presented, &self.keyring)
                     .map_err(|cause| invalid(TokenProblem::DoesNotOpen(cause)))?;
@@ -325,26 +304,25 @@ impl SessionStore {
 
     fn keep(&self, session: Arc<Session>, now: Timestamp) {
         if !session.is_expired(now) {
-            let lifetime = session.expires_at.distance(now);
-            self.unexpired.insert(session.access_key_id.clone(), Kept { session, lifetime });
+            self.kept.insert(session.access_key_id.clone(), session);
         }
     }
 
     /// Seals a denial for those who may have it opened.
     pub fn seal_denial(&self, denial: &Denial) -> Option<String> {
-        let plain = Zeroizing::new(serde_json::to_vec(denial).ok()?);
+        let plain = serde_json::to_vec(denial).ok()?;
         seal::seal_bytes(plain, seal::AUTHORIZATION_MESSAGE, &self.keyring, &self.random).ok()
     }
 
     /// The JSON of a sealed denial.
     pub fn open_denial(&self, message: &str) -> Result<String, OpenError> {
         let plain = seal::open_bytes(message, seal::AUTHORIZATION_MESSAGE, &self.keyring)?;
-        String::from_utf8(plain.to_vec()).map_err(|_| OpenError::Malformed)
+        String::from_utf8(plain).map_err(|_| OpenError::Malformed)
     }
 
     /// Whether a key is one of ours that is alive: a user's, or a temporary one that was seen here.
     pub fn knows(&self, access_key_id: &str) -> bool {
-        self.long_term.contains_key(access_key_id) || self.unexpired.contains_key(access_key_id)
+        self.long_term.contains_key(access_key_id) || self.kept.contains_key(access_key_id)
     }
 
     /// A claimed access key id as it may be kept: whole when it is one of ours or looks like one, else its first 4 characters.
@@ -361,13 +339,13 @@ impl SessionStore {
 
     /// Empties the cache, which ends no session.
     pub fn forget(&self) {
-        self.unexpired.invalidate_all();
-        self.unexpired.run_pending_tasks();
+        self.kept.invalidate_all();
+        self.kept.run_pending_tasks();
     }
 
     /// How many sessions are in the cache, about.
     pub fn kept(&self) -> u64 {
-        self.unexpired.run_pending_tasks();
-        self.unexpired.entry_count()
+        self.kept.run_pending_tasks();
+        self.kept.entry_count()
     }
 }

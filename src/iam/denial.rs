@@ -86,7 +86,7 @@ impl Denial {
             explicit: matched.is_some(),
             matched_statements: Items { items: matched.into_iter().collect() },
             context: Asked {
-                principal: AskedBy { id: principal.user_id.clone(), arn: principal.arn.to_string() },
+                principal: AskedBy { id: principal.user_id.clone(), arn: principal.arn.clone() },
                 action: action.name(),
                 resource: resource.to_owned(),
                 conditions: Items { items: conditions.chain(tags).collect() },

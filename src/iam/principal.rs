@@ -1,6 +1,6 @@
 //! Who asks, as far as policies may want to know.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use super::{
     context::Values,
@@ -26,10 +26,10 @@ impl PrincipalType {
     }
 }
 
-/// The facts about a principal, made once for a session.
+/// The facts about a principal.
 #[derive(Debug, Clone)]
 pub struct Principal {
-    pub arn: Arc<str>,
+    pub arn: String,
     pub account: AccountId,
     pub kind: PrincipalType,
     /// `aws:userid`
@@ -94,8 +94,8 @@ mod tests {
             (PrincipalType::FederatedUser, account.federated_user("guest"), account.federated_user("guest")),
         ] {
             let principal = Principal {
-                arn: arn.into(),
-                account: account.clone(),
+                arn,
+                account,
                 kind,
                 user_id: String::new(),
                 username: None,

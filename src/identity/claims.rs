@@ -65,7 +65,7 @@ impl Claims {
     /// Roughly what they take in memory.
     pub(super) fn size(&self) -> usize {
         let values = |claim: &Claim| claim.values().iter().map(|value| value.len() + 24).sum::<usize>();
-        self.0.iter().map(|(key, claim)| key.len() + 48 + values(claim)).sum()
+        self.0.iter().map(|(key, claim)| key.len() + 72 + values(claim)).sum()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Claim)> {

@@ -75,7 +75,11 @@ impl Service {
             }
             Authority::Own | Authority::Federated { .. } => (Vec::new(), role.max_duration),
         };
-        let authority = Authority::Role { role: role.name.clone(), session_name: session_name.clone(), via };
+        let authority = Authority::Role {
+            role: role.name.as_str().into(),
+            session_name: session_name.as_str().into(),
+            via,
+        };
         let asked_for = call.now.plus(self.duration(call.parameters, most)?);
         let identity = call.caller.identity();
         let valid_until = identity.and_then(|identity| identity.valid_until);
@@ -110,7 +114,7 @@ impl Service {
         let expires_at = call.now.plus(self.duration(call.parameters, self.settings.max_duration)?);
         let tags = SessionTags::default();
         let grant = Grant {
-            origin: Origin::User(user.name.clone()),
+            origin: Origin::User(user.name.as_str().into()),
             authority: Authority::Own,
             session_policy,
             tags,
@@ -153,7 +157,7 @@ impl Service {
         if !tags.is_empty() {
             call.asking().authorize("sts:TagSession", &arn, Needs::NoDeny, &tags)?;
         }
-        tags.with_inherited(&session.tags)
+        tags.with_inherited(session.tags())
     }
 
     /// The user of a long-term key.

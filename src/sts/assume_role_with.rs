@@ -167,7 +167,11 @@ impl Service {
                 trusted.ok_or_else(|| claimed.refused())?;
                 let session_name = read_session_name(claimed.parameters, &identity.session_name())?;
                 (
-                    Authority::Role { role: role.name.clone(), session_name, via: Vec::new() },
+                    Authority::Role {
+                        role: role.name.as_str().into(),
+                        session_name: session_name.into(),
+                        via: Vec::new(),
+                    },
                     role.max_duration,
                 )
             }
@@ -202,7 +206,7 @@ impl Service {
         }
         let credentials =
             self.mint(Grant { origin, authority, session_policy, tags, expires_at }, claimed.now)?;
-        let (arn, id) = (principal.arn.to_string(), principal.user_id);
+        let (arn, id) = (principal.arn, principal.user_id);
         Ok(AssumedWith { credentials, arn, id, packed_policy_size, subject })
     }
 

@@ -38,8 +38,8 @@ impl Service {
             Some(_) => self.duration(call.parameters, self.settings.max_duration)?,
         };
         let grant = Grant {
-            origin: Origin::User(user.name.clone()),
-            authority: Authority::Federated { name: name.clone() },
+            origin: Origin::User(user.name.as_str().into()),
+            authority: Authority::Federated { name: name.as_str().into() },
             session_policy,
             tags: SessionTags::default(),
             expires_at: call.now.plus(duration),

@@ -10,7 +10,7 @@ impl Service {
         call.asking().authorize("sts:GetSessionToken", "*", Needs::NoDeny, &RequestTags::default())?;
         let duration = self.duration(call.parameters, self.settings.max_duration)?;
         let grant = Grant {
-            origin: Origin::User(user.name.clone()),
+            origin: Origin::User(user.name.as_str().into()),
             authority: Authority::Own,
             session_policy: None,
             tags: SessionTags::default(),

@@ -170,7 +170,7 @@ impl Service {
             return self.assume_role_with(proof, &parameters, &request, now, request_id, record).await;
         }
         let caller = self.caller(&request, now, record).await?;
-        record.principal = caller.principal().arn.to_string();
+        record.principal.clone_from(&caller.principal().arn);
         caller.session().access_key_id.as_str().clone_into(&mut record.access_key_id);
         record.details.signed_by(&caller);
         let call = Call { caller: &caller, parameters: &parameters, now, request: &request };

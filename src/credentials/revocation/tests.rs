@@ -1,8 +1,13 @@
+use zeroize::Zeroizing;
+
 use super::*;
 use crate::{
-    credentials::session::{Authority, Grant, Origin, SessionTags},
+    credentials::{
+        seal::TokenHash,
+        session::{Authority, Grant, Key, Origin, SessionTags},
+    },
     identity::{Claims, Identity, Way},
-    secret::{AccessKeyId, SecretAccessKey, SessionToken},
+    secret::{AccessKeyId, SessionSecret},
 };
 
 fn now() -> Timestamp {
@@ -30,16 +35,17 @@ fn session(proven_at: Timestamp, issued_at: Timestamp) -> Session {
     let grant = Grant {
         origin: Origin::Identity(Box::new(identity)),
         authority: Authority::Role {
-            role: "second".to_owned(),
-            session_name: "me".to_owned(),
-            via: vec!["first".to_owned()],
+            role: "second".into(),
+            session_name: "me".into(),
+            via: vec!["first".into()],
         },
         session_policy: None,
         tags: SessionTags::default(),
         expires_at: now().plus(Duration::from_secs(3600)),
     };
-    let (id, secret) = (AccessKeyId::new("ASIA1"), SecretAccessKey::new("secret"));
-    Session::new(id, secret, grant, issued_at).with_token(SessionToken::new("token"))
+    let secret = SessionSecret::new(Zeroizing::new([7; SessionSecret::LENGTH]));
+    let key = Key::Temporary { secret, token: TokenHash::of("token") };
+    Session::new(AccessKeyId::new("ASIA1"), key, grant, issued_at)
 }
 
 #[test]
