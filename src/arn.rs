@@ -18,15 +18,15 @@ impl AccountId {
     }
 
     pub fn user(&self, name: &str) -> String {
-        ["arn:aws:iam::", &self.0, ":user/", name].concat()
+        ["arn:aws:iam::", self.as_str(), ":user/", name].concat()
     }
 
     pub fn role(&self, name: &str) -> String {
-        ["arn:aws:iam::", &self.0, ":role/", name].concat()
+        ["arn:aws:iam::", self.as_str(), ":role/", name].concat()
     }
 
     pub fn federated_user(&self, name: &str) -> String {
-        ["arn:aws:sts::", &self.0, ":federated-user/", name].concat()
+        ["arn:aws:sts::", self.as_str(), ":federated-user/", name].concat()
     }
 
     pub fn policy(&self, name: &str) -> String {

@@ -4,7 +4,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderMap, Response, header, request::Parts};
 
-use super::{Gateway, record::Record, refusal, reply::ReplyBody, xml};
+use super::{
+    Gateway,
+    record::{Caller, Record},
+    refusal,
+    reply::ReplyBody,
+    xml,
+};
 use crate::{
     arn,
     audit::{
@@ -132,10 +138,10 @@ impl Record {
 
     /// It is proven.
     pub(super) fn signed_by(&mut self, caller: &Authenticated) {
-        self.principal = Some(caller.principal().arn.clone());
-        self.access_key_id = Some(caller.session().access_key_id.clone());
+        let (session, principal) = caller.shared();
+        self.principal = Caller::Signed(principal.clone());
+        self.access_key_id = Some(session.access_key_id.clone());
         if let Some(draft) = &mut self.audit {
-            let (session, principal) = caller.shared();
             draft.entry.who = Who::Signed { session, principal };
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{audited::Draft, request_id::RequestId};
 use crate::{
+    iam::Principal,
     s3::{ErrorCode, Target},
     secret::AccessKeyId,
     telemetry::{
@@ -32,7 +33,7 @@ pub(super) struct Record {
     /// As S3 or STS names it; `-` while unknown.
     pub(super) operation: &'static str,
     pub(super) target: Target,
-    pub(super) principal: Option<Arc<str>>,
+    pub(super) principal: Caller,
     /// The access key id of the session, which is no secret.
     pub(super) access_key_id: Option<AccessKeyId>,
     pub(super) decision: Decision,
@@ -70,6 +71,25 @@ pub(super) enum Decision {
     Deny,
 }
 
+/// Who asked, if that is proven.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Unknown,
+    Signed(Arc<Principal>),
+    /// As STS says.
+    Named(Box<str>),
+}
+
+impl Caller {
+    fn arn(&self) -> &str {
+        match self {
+            Self::Unknown => "",
+            Self::Signed(principal) => &principal.arn,
+            Self::Named(arn) => arn,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The body was dropped before its end: the client went away.
@@ -88,7 +108,7 @@ impl Record {
             method,
             operation: "-",
             target: Target::default(),
-            principal: None,
+            principal: Caller::Unknown,
             access_key_id: None,
             decision: Decision::None,
             status: StatusCode::from_u16(CLIENT_GONE).unwrap_or(StatusCode::BAD_REQUEST),
@@ -127,12 +147,14 @@ impl Record {
     }
 
     pub(super) fn caller(&mut self, principal: &str, access_key_id: &str) {
-        self.principal = (!principal.is_empty()).then(|| principal.into());
+        if !principal.is_empty() {
+            self.principal = Caller::Named(principal.into());
+        }
         self.access_key_id = (!access_key_id.is_empty()).then(|| AccessKeyId::new(access_key_id));
     }
 
     pub(super) fn is_proven(&self) -> bool {
-        self.principal.is_some()
+        !matches!(self.principal, Caller::Unknown)
     }
 
     /// `/bucket/key`, as errors name it.
@@ -193,7 +215,7 @@ impl Record {
             method: self.method.as_str(),
             bucket: self.target.bucket().unwrap_or_default(),
             request_id: self.request_id.to_string(),
-            principal: self.principal.as_deref().unwrap_or_default(),
+            principal: self.principal.arn(),
             status: self.status.as_u16(),
             code: self.shown_code(),
             started: self.started,
@@ -244,7 +266,7 @@ impl Drop for Record {
                     operation = self.operation,
                     bucket = self.target.bucket().unwrap_or_default(),
                     key = self.target.key().unwrap_or_default(),
-                    principal = %self.principal.as_deref().unwrap_or_default(),
+                    principal = %self.principal.arn(),
                     access_key_id = %self.access_key_id.as_ref().map_or("", AccessKeyId::as_str),
                     decision,
                     status = self.status.as_u16(),
