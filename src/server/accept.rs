@@ -39,6 +39,8 @@ const BACKLOG: i32 = 1024;
 const UNSENT: u32 = 128 * 1024;
 /// So many are accepted before those who are connected have their turn: a crowd is not to be noticed by them.
 const ACCEPTED_IN_A_TURN: usize = 4;
+/// So many connections may read bodies in large pieces at a time.
+const LARGE_BUFFERS: usize = 32;
 /// After an error of the whole listener, such as no file descriptor left.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -68,6 +70,7 @@ pub fn listen(address: SocketAddr, shared: bool) -> io::Result<StdListener> {
 #[derive(Debug, Clone)]
 pub struct Places {
     slots: Arc<Semaphore>,
+    large_buffers: Arc<Semaphore>,
     addresses: Addresses,
     refused: Arc<AtomicU64>,
     memory: Option<Arc<Memory>>,
@@ -77,6 +80,7 @@ impl Places {
     pub fn new(max_connections: usize) -> Self {
         Self {
             slots: Arc::new(Semaphore::new(max_connections)),
+            large_buffers: Arc::new(Semaphore::new(LARGE_BUFFERS)),
             addresses: Addresses::default(),
             refused: Arc::default(),
             memory: None,
@@ -121,7 +125,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let mut connections = JoinSet::new();
-    let worker = Worker { handler, turns: Turns::default(), stop: stop.clone() };
+    let large_buffers = places.large_buffers.clone();
+    let worker = Worker { handler, turns: Turns::default(), large_buffers, stop: stop.clone() };
     let mut accepted_in_turn = 0;
     loop {
         if accepted_in_turn == ACCEPTED_IN_A_TURN {

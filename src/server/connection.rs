@@ -15,7 +15,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    sync::watch,
+    sync::{Semaphore, watch},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -33,6 +33,8 @@ use super::{
 
 /// How much of a body is read or written at once, and kept for a connection.
 const BUFFER: usize = 64 * 1024;
+/// The same of few connections: a large upload costs a sixth less with it, a thousand of them would take too much memory.
+const LARGE_BUFFER: usize = 256 * 1024;
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -57,6 +59,8 @@ struct Source {
 pub(super) struct Worker<H> {
     pub(super) handler: H,
     pub(super) turns: Turns,
+    /// Of all workers together: who has one may read large pieces.
+    pub(super) large_buffers: Arc<Semaphore>,
     pub(super) stop: watch::Receiver<bool>,
 }
 
@@ -147,7 +151,7 @@ async fn speak<S, H, F, B>(
     protocol: Protocol,
     source: Source,
     settings: Arc<Settings>,
-    Worker { handler, turns, mut stop }: Worker<H>,
+    Worker { handler, turns, large_buffers, mut stop }: Worker<H>,
 ) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -179,7 +183,8 @@ where
     });
     match protocol {
         Protocol::Http1 => {
-            let server = http1_server(&limits);
+            let large = large_buffers.try_acquire_owned().ok();
+            let server = http1_server(&limits, if large.is_some() { LARGE_BUFFER } else { BUFFER });
             let mut connection = pin!(server.serve_connection(io, service));
             tokio::select! {
                 ended = connection.as_mut() => return Ok(ended?),
@@ -215,9 +220,9 @@ where
     }
 }
 
-fn http1_server(limits: &Limits) -> http1::Builder {
+fn http1_server(limits: &Limits, buffer: usize) -> http1::Builder {
     let mut server = http1::Builder::new();
-    server.half_close(false).max_headers(limits.max_headers).max_buf_size(BUFFER.max(limits.max_head_size));
+    server.half_close(false).max_headers(limits.max_headers).max_buf_size(buffer.max(limits.max_head_size));
     server.timer(TokioTimer::new()).header_read_timeout(None);
     server
 }
