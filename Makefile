@@ -88,7 +88,7 @@ ops: ## what operators are given: every command of docs/operations.md, Prometheu
 instructions: ## instructions that each piece of a request takes, by callgrind, beside those written down; ACCEPT=1 writes them anew
 	$(PYTHON) benches/instructions.py $(if $(ACCEPT),--accept)
 
-bench: ## all of docs/performance.md in 40 minutes: installs what is missing, then CPU per request beside nginx, haproxy, a bare proxy, versitygw and MinIO, latency, growth, what each piece of a request costs
+bench: ## all of docs/performance.md in 50 minutes: installs what is missing, then CPU per request beside nginx, haproxy, a bare proxy, versitygw and MinIO, latency, growth, what each piece of a request costs
 	scripts/setup bench
 	cargo build --release --bins --examples
 	cargo bench --bench policy --bench identity --bench metrics --bench path --bench sessions

@@ -43,7 +43,8 @@ class Place:
         signed = self.signed(work)
         load.repeat(self.ground.folder, signed, 1)
         # Uploads that the end cuts off have cost and do not count: four, which must be few of all.
-        seconds *= 5 if work.is_large else 1
+        if work.is_large:
+            seconds = max(seconds, min(5 * seconds, 5))
         return self.counted(lambda: load.repeat(self.ground.folder, signed, seconds))
 
     def counted(self, send):
