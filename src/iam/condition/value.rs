@@ -1,13 +1,17 @@
 //! The values of conditions: read once when the policy is loaded, compared with what a request says.
 
-use std::{borrow::Cow, net::IpAddr};
+use std::{borrow::Cow, net::IpAddr, ops::Deref};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use ipnet::{IpNet, Ipv4Net};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{
-    super::{context::Context, pattern::Pattern, variable::Variable},
+    super::{
+        context::Context,
+        pattern::{MAX_VARIABLES, Pattern},
+        variable::Variable,
+    },
     operator::{Family, Order},
 };
 
@@ -115,13 +119,26 @@ fn any<T>(list: &[T], test: impl Fn(&T) -> Result<bool, Unresolved>) -> Result<b
 pub(in super::super) fn resolve<'c>(
     pattern: &'c Pattern,
     context: &'c dyn Context,
-) -> Result<Vec<Cow<'c, str>>, Unresolved> {
-    // Most patterns have none.
-    let mut values = Vec::new();
-    for variable in pattern.variables() {
-        values.push(variable.value(context).ok_or(Unresolved)?);
+) -> Result<Resolved<'c>, Unresolved> {
+    if pattern.variables().is_empty() {
+        return Ok(Resolved(None));
     }
-    Ok(values)
+    let mut values = <[Cow<'_, str>; MAX_VARIABLES]>::default();
+    for (place, variable) in values.iter_mut().zip(pattern.variables()) {
+        *place = variable.value(context).ok_or(Unresolved)?;
+    }
+    Ok(Resolved(Some(values)))
+}
+
+/// The values of a pattern's variables. Most patterns have none, and whoever has some has few: there is nothing to allocate.
+pub(in super::super) struct Resolved<'c>(Option<[Cow<'c, str>; MAX_VARIABLES]>);
+
+impl<'c> Deref for Resolved<'c> {
+    type Target = [Cow<'c, str>];
+
+    fn deref(&self) -> &[Cow<'c, str>] {
+        self.0.as_ref().map_or(&[], |values| values.as_slice())
+    }
 }
 
 fn fits(order: Order, given: Option<i128>, known: &[i128]) -> bool {
