@@ -3,13 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert, crypto::aws_lc_rs};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject},
+};
 
 /// Why a CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("the CA file is not a PEM file of certificates: {0}")]
-    Pem(#[source] rustls_pki_types::pem::Error),
+    Pem(#[source] pem::Error),
     #[error("the CA file holds a certificate that cannot be used: {0}")]
     Certificate(#[source] rustls::Error),
     #[error("the CA file cannot be used: no certificate is in it")]
@@ -38,8 +41,11 @@ impl Clone for ClientCertificate {
 
 impl ClientCertificate {
     /// Of PEM texts; `chain`: ours first.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, rustls_pki_types::pem::Error> {
+    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, pem::Error> {
         let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+        if chain.is_empty() {
+            return Err(pem::Error::NoItemsFound);
+        }
         Ok(Self { chain, key: PrivateKeyDer::from_pem_slice(key)? })
     }
 }

@@ -224,6 +224,8 @@ async fn revoking_is_for_who_has_the_token_or_shows_a_certificate_of_the_operato
     let plain = Listener::plain(tls.gateway.admin_address()).showing(shown(&tls.ca)).unwrap_err();
     assert!(plain.to_string().contains("[admin.tls]"), "{plain:#}");
     assert!(!format!("{listener:?}").contains("PRIVATE"), "{listener:?}");
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    assert!(ClientCertificate::from_pem(key.as_bytes(), key.as_bytes()).is_err(), "a key is no certificate");
 }
 
 #[tokio::test]
