@@ -161,7 +161,8 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let activity = Activity::default();
-    let io = GuardedIo::new(socket, activity.clone(), &settings.limits, protocol == Protocol::Http1);
+    let is_http1 = protocol == Protocol::Http1;
+    let io = GuardedIo::new(socket, activity.clone(), &settings.limits, is_http1, turns.unwanted());
     let io = TokioIo::new(io);
     let limits = settings.limits.clone();
     let proxied = client_address::is_trusted(&settings.trusted_proxies, source.hop);

@@ -10,8 +10,9 @@ use super::{activity::Activity, turn::give_way};
 
 /// What a connection may cost before the others have their turn, in bytes.
 const TURN: usize = 64 * 1024;
-/// What a frame costs beside its bytes: one of SETTINGS, without a payload, takes as long as 800 bytes of an upload.
-const FRAME_COST: usize = 1024;
+/// What a frame costs beside its bytes: more than one of SETTINGS, without a payload, which takes as long as 800 bytes of an upload.
+/// Whoever sends many small ones leaves more time to the others.
+const FRAME_COST: usize = 2048;
 
 /// Bytes that a connection may talk without a request: 3,855 PING or 5,041 that open a window.
 const TALK: u64 = 64 * 1024;

@@ -1,7 +1,7 @@
 //! A socket that ends when its client lets it wait too long.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Limits, activity::Activity, frames::Frames, turn::give_way};
+use super::{Limits, activity::Activity, frames::Frames, turn::Queue};
 
 /// Watches reads while no request is under way, and writes always. How long a request's body may stall is watched where
 /// the body is read.
@@ -33,15 +33,30 @@ pub(super) struct GuardedIo<S> {
     bytes_begin_a_head: bool,
     /// Of HTTP/2.
     frames: Option<Frames>,
-    /// Until when, and for how many bytes, the rest of a body that nobody wants is taken.
-    lingering: Option<(Pin<Box<Sleep>>, usize)>,
+    /// Where those wait whose bytes nobody wants.
+    unwanted: Queue,
+    lingering: Option<Lingering>,
+}
+
+/// The rest of a body that nobody wants.
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    /// How many bytes are taken at the most.
+    left: usize,
+    turn: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl fmt::Debug for Lingering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lingering").field("left", &self.left).finish_non_exhaustive()
+    }
 }
 
 /// A body that was refused may still be on its way: a socket that is closed with bytes unread resets the connection, and the client
 /// may never see the answer. So long, and so much of it, is it read and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 4 << 20;
-/// So much of it in a turn: nobody waits for what is thrown away.
+/// So much of it when it is a connection's turn.
 const LINGER_TURN: usize = 4096;
 
 /// What the connection waits for when no request is under way.
@@ -56,7 +71,13 @@ enum Waiting {
 }
 
 impl<S> GuardedIo<S> {
-    pub(super) fn new(socket: S, activity: Activity, limits: &Limits, bytes_begin_a_head: bool) -> Self {
+    pub(super) fn new(
+        socket: S,
+        activity: Activity,
+        limits: &Limits,
+        bytes_begin_a_head: bool,
+        unwanted: Queue,
+    ) -> Self {
         Self {
             socket,
             activity,
@@ -69,6 +90,7 @@ impl<S> GuardedIo<S> {
             stall_timeout: limits.stall_timeout,
             bytes_begin_a_head,
             frames: (!bytes_begin_a_head).then(Frames::new),
+            unwanted,
             lingering: None,
         }
     }
@@ -125,21 +147,32 @@ impl<S> GuardedIo<S> {
 }
 
 impl<S: AsyncRead + Unpin> GuardedIo<S> {
-    /// Ready when the client has closed its side too, or has had its time. A piece in each turn.
+    /// Ready when the client has closed its side too, or has had its time. Nobody waits long for what is thrown away: each piece
+    /// waits for its turn.
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let (until, left) =
-            self.lingering.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
-        let mut scratch = [0; LINGER_TURN];
-        let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(&mut self.socket).poll_read(context, &mut buffer) {
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() && *left > 0 => {
-                *left = left.saturating_sub(buffer.filled().len());
-                give_way(context);
-            }
-            Poll::Ready(_) => return Poll::Ready(()),
-            Poll::Pending => {}
+        let Lingering { until, left, turn } = self.lingering.get_or_insert_with(|| Lingering {
+            until: Box::pin(tokio::time::sleep(LINGER)),
+            left: LINGER_BYTES,
+            turn: None,
+        });
+        if until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
         }
-        until.as_mut().poll(context)
+        loop {
+            if let Some(waiting) = turn {
+                std::task::ready!(waiting.as_mut().poll(context));
+                *turn = None;
+            }
+            let mut scratch = [0; LINGER_TURN];
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let taken = std::task::ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer));
+            if taken.is_err() || buffer.filled().is_empty() || *left == 0 {
+                return Poll::Ready(());
+            }
+            *left = left.saturating_sub(buffer.filled().len());
+            let unwanted = self.unwanted.clone();
+            *turn = Some(Box::pin(async move { unwanted.turn().await }));
+        }
     }
 }
 
@@ -212,5 +245,71 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedIo<S> {
             std::task::ready!(self.poll_linger(context));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use tokio::{io::AsyncWriteExt as _, task::JoinSet};
+
+    use super::{super::turn::Turns, *};
+
+    /// A client that sends for as long as anybody reads, and counts how often that is.
+    struct Endless(Arc<AtomicUsize>);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0.fetch_add(1, Relaxed);
+            let room = buffer.remaining();
+            buffer.initialize_unfilled().fill(b'a');
+            buffer.advance(room);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Endless {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crowd_sends_after_its_refusals_is_taken_a_few_pieces_in_each_turn() {
+        const CROWD: usize = 40;
+        let (turns, read) = (Turns::default(), Arc::new(AtomicUsize::new(0)));
+        let mut crowd = JoinSet::new();
+        for _ in 0..CROWD {
+            let client = Endless(read.clone());
+            let mut io =
+                GuardedIo::new(client, Activity::default(), &Limits::default(), true, turns.unwanted());
+            crowd.spawn(async move { io.shutdown().await });
+        }
+        for turn in 0..100 {
+            // The first piece is not known to be unwanted.
+            assert!(read.load(Relaxed) <= CROWD + 4 * turn, "{read:?} pieces in {turn} turns");
+            tokio::task::yield_now().await;
+        }
+        assert!(read.load(Relaxed) >= CROWD + 4 * 90, "{read:?}");
+        while let Some(ended) = crowd.join_next().await {
+            ended.unwrap().unwrap();
+        }
+        assert!(read.load(Relaxed) <= CROWD * (LINGER_BYTES / LINGER_TURN + 2), "{read:?}");
     }
 }

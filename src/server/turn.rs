@@ -21,6 +21,7 @@ pub(super) struct Turns {
     handshakes: Queue,
     newcomers: Queue,
     refused: Queue,
+    unwanted: Queue,
 }
 
 impl Default for Turns {
@@ -30,6 +31,7 @@ impl Default for Turns {
             handshakes: Queue::of(1),
             newcomers: Queue::of(HEARD_IN_A_TURN),
             refused: Queue::of(HEARD_IN_A_TURN),
+            unwanted: Queue::of(HEARD_IN_A_TURN),
         }
     }
 }
@@ -48,6 +50,11 @@ impl Turns {
             Standing::New => Some(self.newcomers.clone()),
             Standing::Refused => Some(self.refused.clone()),
         }
+    }
+
+    /// Before a piece of a body that is thrown away.
+    pub(super) fn unwanted(&self) -> Queue {
+        self.unwanted.clone()
     }
 }
 
