@@ -1,5 +1,6 @@
 """Who is measured: each a proxy before the same in-memory origin, as a process whose CPU time is read from /proc."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +16,10 @@ STATEMENTS = 10
 STATEMENTS_OF_A_POLICY = 50
 TICK = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count()
+ALL_CORES = sorted(os.sched_getaffinity(0))
+# Where latency is judged, whoever is measured has the first half; the storage and the load share the rest.
+GATEWAY_CORES = set(ALL_CORES[:len(ALL_CORES) // 2] or ALL_CORES)
+OTHER_CORES = set(ALL_CORES) - GATEWAY_CORES or GATEWAY_CORES
 # Where the files of the origin lie: memory.
 MEMORY = pathlib.Path("/dev/shm")
 
@@ -42,9 +47,25 @@ class Ground:
     source: rig.Process | None = None
     upstream: int = 0
     upstream_tls: int = 0
+    # Whether each request leaves a line in a log of requests; the audit log is another one, and on.
+    logged: bool = False
 
     def for_tls(self, tls):
         return self if tls else dataclasses.replace(self, certificate=None)
+
+    def for_log(self, logged):
+        return dataclasses.replace(self, logged=logged)
+
+
+@contextlib.contextmanager
+def on(cores):
+    """What is started within runs on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def nginx(folder, name, servers):
@@ -52,7 +73,7 @@ def nginx(folder, name, servers):
     configuration = folder / f"{name}.conf"
     temporary = "".join(f"{kind}_temp_path {folder}/{name}-{kind}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     configuration.write_text(f"""
-worker_processes {CORES};
+worker_processes {len(os.sched_getaffinity(0))};
 worker_rlimit_nofile 16384;
 pid {folder}/{name}.pid;
 error_log {folder}/{name}.error crit;
@@ -97,12 +118,13 @@ def origin(ground):
 def plain_nginx(ground):
     certificate = ground.certificate
     tls = f"listen 127.0.0.1:PORT ssl backlog=4096; ssl_certificate {certificate.cert}; ssl_certificate_key {certificate.key};" if certificate else "listen 127.0.0.1:PORT backlog=4096;"
+    log = f" access_log {ground.folder}/nginx-access.log combined buffer=64k flush=1s;" if ground.logged else ""
     # With its own buffers of 4 KiB a large object costs it twice as much; a small one costs the same.
     buffers = "proxy_buffer_size 64k; proxy_buffers 8 64k; proxy_busy_buffers_size 128k; client_body_buffer_size 64k;"
     return nginx(ground.folder, "nginx", f"""
   upstream storage {{ server 127.0.0.1:{ground.upstream}; keepalive 128; keepalive_requests 10000000; }}
   server {{
-    {tls}
+    {tls}{log}
     location / {{ proxy_pass http://storage; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; proxy_request_buffering off; {buffers} }}
   }}""")
 
@@ -151,7 +173,9 @@ def daypass(ground, statements=STATEMENTS, limits="", prefix=()):
     gateway = rig.Gateway(Backend, ground.folder, ground.certificate, limits=limits)
     gateway.stop()
     documents = policies(statements)
-    more = f'[admin]\naddress = "127.0.0.1:{rig.free_port()}"\n[audit]\nfile = "{ground.folder / f"audit-{gateway.port}.jsonl"}"\n'
+    # Also nginx logs no request, unless both do.
+    more = "" if ground.logged else '[log]\nlevel = "warn"\n'
+    more += f'[admin]\naddress = "127.0.0.1:{rig.free_port()}"\n[audit]\nfile = "{ground.folder / f"audit-{gateway.port}.jsonl"}"\n'
     more += f'[[oidc]]\nname = "bench"\nissuer = "{ground.provider.issuer}"\njwks_url = "http://127.0.0.1:{ground.upstream}/jwks"\nallow_http = true\n'
     more += f'client_ids = ["{CLIENT}"]\npolicy_claim = "policy"\n'
     more += "".join(f"[[policy]]\nname = \"part-{number}\"\ndocument = '''{document}'''\n" for number, document in enumerate(documents))

@@ -42,7 +42,7 @@ def works(ground, options):
     found = {}
     for work in options.works:
         starters = {name: candidates.starter(name, work) for name in work.candidates if name not in options.without}
-        with running(ground.for_tls(work.tls), starters) as places:
+        with running(ground.for_tls(work.tls).for_log(work.logged), starters) as places:
             found[work.name] = rounds(places, options.rounds, lambda place: place.cost(work, options.seconds))
         print(report.work_line(work, found[work.name]), flush=True)
     return found

@@ -28,6 +28,7 @@ class Work:
     payload: str = ""
     connections: int = 32
     tls: bool = False
+    logged: bool = False
     # Those who can take it; the first is what the others are compared with.
     candidates: tuple = ("nginx", "haproxy", "bare hyper", "daypass", "versitygw")
     # What daypass may cost, as a multiple of nginx; None: no goal.
@@ -51,6 +52,7 @@ WORKS = [
     dataclasses.replace(GET, name="GET 1 KiB, 1 connection", connections=1, candidates=PLAIN, goal=None),
     dataclasses.replace(GET, name="GET 1 KiB, 512 connections", connections=512, candidates=PLAIN, goal=None),
     dataclasses.replace(GET, name="GET 1 KiB over TLS", tls=True, candidates=PAIR, goal=1.3),
+    dataclasses.replace(GET, name="GET 1 KiB, with a log of requests", logged=True, candidates=PAIR, goal=None),
     dataclasses.replace(GET, name="GET 1 KiB, presigned", payload="presigned", candidates=VERIFYING, goal=None),
     dataclasses.replace(GET, name="HEAD", method="HEAD", candidates=(*PLAIN, "minio"), goal=None, tool="load"),
     Work("ListObjectsV2, 1,000 keys", "GET", "/bench?list-type=2", candidates=PAIR),

@@ -1,7 +1,9 @@
 //! The floor of `make bench`: a proxy of hyper alone, one runtime for each core, that checks nothing and changes nothing but the
 //! address. What Daypass costs beyond this is its own doing.
 //!
-//!     cargo run --release --example bare_proxy -- 127.0.0.1:9000 127.0.0.1:9002
+//!     cargo run --release --example bare_proxy -- 127.0.0.1:9000 127.0.0.1:9002 [stealing]
+//!
+//! `stealing`: one runtime of all cores instead, whose threads take each other's work, with one pool.
 
 use std::{env, net::SocketAddr, thread};
 
@@ -18,24 +20,34 @@ use hyper_util::{
 use tokio::net::TcpListener;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> anyhow::Result<()> {
-    let addresses: Vec<SocketAddr> =
-        env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
-    let [address, backend] = addresses[..] else { anyhow::bail!("say where to listen and whom to ask") };
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [address, backend, shape @ ..] = arguments.as_slice() else {
+        anyhow::bail!("say where to listen and whom to ask")
+    };
+    let (address, backend): (SocketAddr, SocketAddr) = (address.parse()?, backend.parse()?);
+    if shape == ["stealing"] {
+        return proxy(address, backend, tokio::runtime::Builder::new_multi_thread());
+    }
     let workers = thread::available_parallelism()?.get();
-    let threads: Vec<_> = (0..workers).map(|_| thread::spawn(move || worker(address, backend))).collect();
+    let worker = move || proxy(address, backend, tokio::runtime::Builder::new_current_thread());
+    let threads: Vec<_> = (0..workers).map(|_| thread::spawn(worker)).collect();
     for thread in threads {
         thread.join().map_err(|_| anyhow::anyhow!("a worker ended by a defect"))??;
     }
     Ok(())
 }
 
-fn worker(address: SocketAddr, backend: SocketAddr) -> anyhow::Result<()> {
+fn proxy(
+    address: SocketAddr,
+    backend: SocketAddr,
+    mut runtime: tokio::runtime::Builder,
+) -> anyhow::Result<()> {
     let listener = listen(address, true)?;
     let backend: Authority = backend.to_string().parse()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    runtime.enable_all().build()?.block_on(async {
         let listener = TcpListener::from_std(listener)?;
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);

@@ -33,7 +33,7 @@ use self::arguments::{Arguments, Audit, Command, ConfigFile, Explain, Revoke};
 
 /// Many small allocations a request: this one costs less CPU than the system's.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     telemetry::panics::install();

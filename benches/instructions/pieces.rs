@@ -23,7 +23,7 @@ mod world;
 
 /// As the gateway has it.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 type Piece = fn(&World, usize);
 

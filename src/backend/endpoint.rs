@@ -25,7 +25,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Where no other address is left, one is tried this often, however long its pause: the storage is back within a second of its return.
 const LAST_RESORT: Duration = Duration::from_millis(700);
 /// A trial that has not ended by then is no reason to keep the next one out: it may be an upload of hours.
-const LEASE: Duration = Duration::from_secs(5);
+const LEASE: Duration = Duration::from_secs(1);
 
 /// One address of the storage.
 #[derive(Debug)]

@@ -22,6 +22,8 @@ pub(super) struct GuardedIo<S> {
     activity: Activity,
     waiting: Waiting,
     /// When a request's head, or the next one's beginning, must be there.
+    due: Instant,
+    /// Ends no later than that: it is set anew when it ends, and not with each request.
     head: Pin<Box<Sleep>>,
     /// When the client must have taken something.
     write: Pin<Box<Sleep>>,
@@ -78,11 +80,13 @@ impl<S> GuardedIo<S> {
         bytes_begin_a_head: bool,
         unwanted: Queue,
     ) -> Self {
+        let due = Instant::now() + limits.header_timeout;
         Self {
             socket,
             activity,
             waiting: Waiting::Head { after: 0 },
-            head: Box::pin(tokio::time::sleep(limits.header_timeout)),
+            due,
+            head: Box::pin(tokio::time::sleep_until(due)),
             write: Box::pin(tokio::time::sleep(limits.stall_timeout)),
             write_is_stuck: false,
             header_timeout: limits.header_timeout,
@@ -108,9 +112,22 @@ impl<S> GuardedIo<S> {
         };
         if since_last {
             self.waiting = Waiting::Next { after: begun };
-            self.head.as_mut().reset(Instant::now() + self.idle_timeout);
+            self.is_due_in(self.idle_timeout);
         }
-        self.head.as_mut().poll(context).is_ready()
+        while self.head.as_mut().poll(context).is_ready() {
+            if self.due <= Instant::now() {
+                return true;
+            }
+            self.head.as_mut().reset(self.due);
+        }
+        false
+    }
+
+    fn is_due_in(&mut self, time: Duration) {
+        self.due = Instant::now() + time;
+        if self.due < self.head.deadline() {
+            self.head.as_mut().reset(self.due);
+        }
     }
 
     fn bytes_came(&mut self) {
@@ -118,7 +135,7 @@ impl<S> GuardedIo<S> {
             && self.bytes_begin_a_head
         {
             self.waiting = Waiting::Head { after };
-            self.head.as_mut().reset(Instant::now() + self.header_timeout);
+            self.is_due_in(self.header_timeout);
         }
     }
 

@@ -24,26 +24,12 @@ os.environ.setdefault("DAYPASS_PROFILE", "release")
 
 import candidates  # noqa: E402
 import rig  # noqa: E402
+from candidates import GATEWAY_CORES, OTHER_CORES, on  # noqa: E402
 from run import session_of  # noqa: E402
 
 MIB = 1024 * 1024
 BIG = 64 * MIB
 FORK = multiprocessing.get_context("fork")
-ALL_CORES = sorted(os.sched_getaffinity(0))
-# The gateway, or nginx in its place, has the first half; the storage, the good client and the abuser share the rest.
-GATEWAY_CORES = set(ALL_CORES[:len(ALL_CORES) // 2] or ALL_CORES)
-OTHER_CORES = set(ALL_CORES) - GATEWAY_CORES or GATEWAY_CORES
-
-
-@contextlib.contextmanager
-def on(cores):
-    """What is started within runs on these cores."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cores)
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 def content(path):
