@@ -48,7 +48,7 @@ class Faults:
     def __init__(self, fleet, ledger, chance):
         self.fleet, self.ledger, self.random = fleet, ledger, chance
         # Each once, in any order, then again.
-        self.next, self.windows, self.counts = [], [], collections.Counter()
+        self.next, self.windows, self.counts, self.past = [], [], collections.Counter(), []
         self.revoked, self.rings = [], [(0.0, key) for key in fleet.keys]
 
     def one(self):
@@ -58,12 +58,18 @@ class Faults:
         name = self.next.pop()
         began = time.monotonic()
         explains = getattr(self, name)()
+        ended, said = time.monotonic(), name.removeprefix("fault_").replace("_", " ")
         if explains:
-            self.windows.append((began, time.monotonic() + GRACE))
-        self.counts[name.removeprefix("fault_").replace("_", " ")] += 1
+            self.windows.append((began, ended + GRACE))
+        self.counts[said] += 1
+        self.past.append((began, ended, said))
 
     def explains(self, began, ended):
         return any(began <= until and since <= ended for since, until in self.windows)
+
+    def before(self, at):
+        """The last ones that had begun by then."""
+        return "; ".join(f"{said} from {at - began:.1f} to {at - ended:.1f} s before" for began, ended, said in self.past if began <= at < began + 30)
 
     # The first one is never killed: its memory is looked at over the whole run.
 
@@ -210,7 +216,7 @@ class Soak:
         for phase in self.ledger.phases:
             for client, operation, began, ended, what in phase.failed:
                 if not self.faults.explains(began, ended):
-                    self.ledger.wrong(f"at {began - self.ledger.began:.1f} s: {client}: {operation} failed after {ended - began:.2f} s with no fault near: {what}")
+                    self.ledger.wrong(f"at {began - self.ledger.began:.1f} s: {client}: {operation} failed after {ended - began:.2f} s with no fault near ({self.faults.before(began)}): {what}")
 
     def descriptors_go_back(self):
         """To what they were before the first request, once idle connections to the storage are closed."""
@@ -270,7 +276,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", default=secrets.token_hex(4))
-    parser.add_argument("--logs", type=pathlib.Path, help="a folder that gets the logs")
+    parser.add_argument("--logs", type=pathlib.Path, help="a folder that gets the logs; without it target/soak gets those of a run that fails")
     arguments = parser.parse_args()
     print(f"soak of {arguments.seconds:.0f} s (seed {arguments.seed})", flush=True)
     with rig.folder() as name:
@@ -280,8 +286,13 @@ def main():
             soak = Soak(fleet, folder, arguments.seed)
             figures, memory = soak.go_through(arguments.seconds)
         figures |= audit(soak, [replica.folder / "audit.jsonl" for replica in fleet.replicas] if has_audit else [])
-        for one in fleet.all() if arguments.logs else []:
-            shutil.copy(one.log, arguments.logs / one.log.name)
+        # Of a run in which something was wrong they are needed.
+        logs = arguments.logs or (rig.ROOT / "target/soak" if soak.ledger.violations else None)
+        if logs:
+            logs.mkdir(parents=True, exist_ok=True)
+            for one in fleet.all():
+                shutil.copy(one.log, logs / one.log.name)
+            print(f"the logs are in {logs}")
         report(soak, figures, memory, arguments)
 
 
