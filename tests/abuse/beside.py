@@ -1,7 +1,6 @@
 """A gateway on cores of its own, a good client beside whoever abuses it, and what both of them cost and suffer."""
 
 import asyncio
-import contextlib
 import gc
 import inspect
 import mmap

@@ -48,7 +48,8 @@ class Faults:
     def __init__(self, fleet, ledger, chance):
         self.fleet, self.ledger, self.random = fleet, ledger, chance
         # Each once, in any order, then again.
-        self.next, self.windows, self.counts, self.past = [], [], collections.Counter(), []
+        # Of those that were: when each began and ended, its name, and whether it may fail requests.
+        self.next, self.past = [], []
         self.revoked, self.rings = [], [(0.0, key) for key in fleet.keys]
 
     def one(self):
@@ -58,18 +59,17 @@ class Faults:
         name = self.next.pop()
         began = time.monotonic()
         explains = getattr(self, name)()
-        ended, said = time.monotonic(), name.removeprefix("fault_").replace("_", " ")
-        if explains:
-            self.windows.append((began, ended + GRACE))
-        self.counts[said] += 1
-        self.past.append((began, ended, said))
+        self.past.append((began, time.monotonic(), name.removeprefix("fault_").replace("_", " "), explains))
+
+    def counts(self):
+        return collections.Counter(said for _, _, said, _ in self.past)
 
     def explains(self, began, ended):
-        return any(began <= until and since <= ended for since, until in self.windows)
+        return any(explains and began <= over + GRACE and since <= ended for since, over, _, explains in self.past)
 
     def before(self, at):
         """The last ones that had begun by then."""
-        return "; ".join(f"{said} from {at - began:.1f} to {at - ended:.1f} s before" for began, ended, said in self.past if began <= at < began + 30)
+        return "; ".join(f"{said} from {at - began:.1f} to {at - ended:.1f} s before" for began, ended, said, _ in self.past if began <= at < began + 30)
 
     # The first one is never killed: its memory is looked at over the whole run.
 
@@ -237,7 +237,7 @@ class Soak:
             "Requests answered": took,
             "Failed during a fault": sum(len(phase.failed) for phase in phases),
             "Longest answer": f"{max(max(phase.took, default=0) for phase in phases):.1f} s",
-            "Faults": ", ".join(f"{count} × {name}" for name, count in sorted(self.faults.counts.items())),
+            "Faults": ", ".join(f"{count} × {name}" for name, count in sorted(self.faults.counts().items())),
             "Objects compared at the end": sum(known for known, _ in counts),
             "Writes without an answer, found old or new": sum(unsure for _, unsure in counts),
             "Sessions revoked, still refused at the end": len(self.faults.revoked),
